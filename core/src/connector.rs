@@ -1,0 +1,124 @@
+//! Connectors: what is known of a platform, checked and compiled once.
+//!
+//! A [`Manifest`] is data, as an author writes it. [`Connector::compile`] checks all of it against the
+//! canonical model and turns its paths and expressions into a form that is fast to run; nothing in it can
+//! fail later for a reason that could have been known before.
+
+mod compile;
+mod manifest;
+
+pub use manifest::*;
+
+use crate::canonical::{Kind, Snapshot};
+use crate::error::Error;
+use crate::mapping::{Condition, Mapping};
+
+/// The manifests that come with Nexus: connector type and TOML, in alphabetical order.
+pub fn built_in() -> &'static [(&'static str, &'static str)] {
+    include!(concat!(env!("OUT_DIR"), "/built_in.rs"))
+}
+
+/// A manifest that has been checked and compiled.
+#[derive(Debug)]
+pub struct Connector {
+    manifest: Manifest,
+    receive: CompiledReceive,
+    entities: Vec<CompiledEntity>,
+}
+
+/// Where a request says what it is about, compiled.
+#[derive(Debug, Default)]
+pub(crate) struct CompiledReceive {
+    pub topic: Option<Mapping>,
+    pub delivery_id: Option<Mapping>,
+    pub emitted_at: Option<Mapping>,
+    pub shop: Option<Mapping>,
+}
+
+/// An entity, compiled.
+#[derive(Debug)]
+pub(crate) struct CompiledEntity {
+    pub topics: Vec<String>,
+    pub single: Option<String>,
+    pub list: Option<String>,
+    pub detect: Option<Condition>,
+    pub documents: Vec<CompiledDocument>,
+}
+
+/// A document rule, compiled.
+#[derive(Debug)]
+pub(crate) struct CompiledDocument {
+    pub kind: &'static Kind,
+    pub when: Option<Condition>,
+    pub each: Option<Mapping>,
+    pub external_id: Mapping,
+    pub source_time: Option<Mapping>,
+    pub snapshot: Snapshot,
+    pub full_when: Option<Condition>,
+    pub deleted: bool,
+    pub deleted_when: Option<Condition>,
+    /// Document names and what they are mapped from.
+    pub fields: Vec<(&'static str, Mapping)>,
+}
+
+impl Connector {
+    /// Checks a manifest and compiles it. The error names the place in the manifest and the reason.
+    pub fn compile(manifest: Manifest) -> Result<Connector, Error> {
+        compile::connector(manifest)
+    }
+
+    /// Reads, checks and compiles a manifest written in TOML.
+    pub fn from_toml(text: &str) -> Result<Connector, Error> {
+        Self::compile(Manifest::from_toml(text)?)
+    }
+
+    /// Reads, checks and compiles a manifest written in JSON.
+    pub fn from_json(manifest: &serde_json::Value) -> Result<Connector, Error> {
+        Self::compile(Manifest::from_json(manifest)?)
+    }
+
+    /// The manifest it was compiled from.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The connector type, such as `shopify`.
+    pub fn connector_type(&self) -> &str {
+        &self.manifest.connector_type
+    }
+
+    /// How its webhooks are received; `None` for platforms that send none.
+    pub fn receive(&self) -> Option<&Receive> {
+        self.manifest.receive.as_ref()
+    }
+
+    /// The HTTP status for what was accepted, ignored or quarantined.
+    pub fn response_status(&self) -> u16 {
+        self.receive().and_then(|receive| receive.response_status).unwrap_or(202)
+    }
+
+    /// Why a topic carries no entity, if the manifest knows it.
+    pub fn ignored_reason(&self, topic: &str) -> Option<&str> {
+        self.manifest
+            .ignored
+            .iter()
+            .find(|(name, _)| match name.strip_suffix('*') {
+                Some(beginning) => topic.starts_with(beginning),
+                None => name.as_str() == topic,
+            })
+            .map(|(_, reason)| reason.as_str())
+    }
+
+    /// What the platform writes for null.
+    pub(crate) fn null_values(&self) -> &[serde_json::Value] {
+        &self.manifest.null_values
+    }
+
+    pub(crate) fn compiled_receive(&self) -> &CompiledReceive {
+        &self.receive
+    }
+
+    pub(crate) fn entities(&self) -> &[CompiledEntity] {
+        &self.entities
+    }
+}

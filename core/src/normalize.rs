@@ -1,0 +1,117 @@
+//! Stage 2: a platform's payload in, canonical documents out.
+//!
+//! Total: whatever comes in, one of three things comes out, and none of them is a panic. Documents (maybe
+//! none, for a known topic without an entity in it), "ignored" with the reason, or "quarantined" with the
+//! place and the reason.
+
+mod detect;
+mod document;
+mod headers;
+mod json;
+
+pub use headers::Headers;
+pub use json::MAX_DEPTH;
+
+use crate::canonical::Document;
+use crate::connector::Connector;
+use crate::error::Error;
+use crate::mapping::{Context, Mapping};
+use serde_json::Value;
+
+/// A request as it came in.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// Its headers.
+    pub headers: &'a Headers,
+    /// Its body, byte for byte. The caller limits its size.
+    pub body: &'a [u8],
+    /// The settings of the connector it came to.
+    pub settings: &'a Value,
+}
+
+/// What a request says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Normalized {
+    /// The platform's name for what happened, such as `orders/create`.
+    pub topic: Option<String>,
+    /// The platform's own id of the delivery.
+    pub delivery_id: Option<String>,
+    /// When the platform says that it sent this, in microseconds since 1970.
+    pub emitted_at: Option<i64>,
+    /// The shop or account that it is about, as the platform names it.
+    pub shop: Option<String>,
+    /// The documents, or why there are none.
+    pub outcome: Outcome,
+}
+
+/// What became of a payload.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// It was understood. Parents come before what refers to them.
+    Documents(Vec<Document>),
+    /// It carries nothing that belongs into the canonical model.
+    Ignored {
+        /// Why, for people.
+        reason: String,
+    },
+    /// It should have been understood and was not: kept, until the manifest is mended.
+    Quarantined(Error),
+}
+
+/// Normalizes a request: finds its topic, delivery id and time, and maps its body.
+pub fn normalize(connector: &Connector, request: &Request<'_>) -> Normalized {
+    let receive = connector.compiled_receive();
+    let parsed = json::parse(request.body);
+    let nothing = Value::Null;
+    let body = parsed.as_ref().unwrap_or(&nothing);
+    let context = Context::new(body, request.headers, request.settings, connector.null_values());
+    let scope = context.scope();
+
+    let text = |mapping: &Option<Mapping>| mapping.as_ref().and_then(|mapping| mapping.text(&scope));
+    let topic = text(&receive.topic);
+    let delivery_id = text(&receive.delivery_id);
+    let shop = text(&receive.shop);
+    let emitted_at = receive.emitted_at.as_ref().and_then(|mapping| mapping.microseconds(&scope));
+
+    let ignored = topic.as_deref().and_then(|topic| detect::ignored(connector, topic));
+    let outcome = match (ignored, &parsed) {
+        // Nobody needs to mend a payload that would be ignored anyway.
+        (Some(outcome), _) => outcome,
+        (None, Err(error)) => Outcome::Quarantined(error.clone()),
+        (None, Ok(_)) => detect::documents(connector, topic.as_deref(), scope),
+    };
+    Normalized { topic, delivery_id, emitted_at, shop, outcome }
+}
+
+/// Normalizes a payload of which only the topic is known, or not even that: then its shape decides, and a
+/// list or an envelope of the platform's REST API gives the documents of every record in it.
+pub fn normalize_payload(
+    connector: &Connector,
+    topic: Option<&str>,
+    body: &[u8],
+    settings: &Value,
+) -> Outcome {
+    if let Some(outcome) = topic.and_then(|topic| detect::ignored(connector, topic)) {
+        return outcome;
+    }
+    match json::parse(body) {
+        Err(error) => Outcome::Quarantined(error),
+        Ok(body) => {
+            let headers = Headers::default();
+            let context = Context::new(&body, &headers, settings, connector.null_values());
+            detect::documents(connector, topic, context.scope())
+        }
+    }
+}
+
+impl Normalized {
+    /// The latest time at which the source says that anything in here changed, in microseconds.
+    pub fn source_time(&self) -> Option<i64> {
+        match &self.outcome {
+            Outcome::Documents(documents) => {
+                documents.iter().filter_map(|document| document.source_time).max()
+            }
+            _ => None,
+        }
+    }
+}

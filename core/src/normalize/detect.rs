@@ -1,0 +1,150 @@
+//! Which records a payload holds: by its topic, or by its shape.
+
+use super::{Outcome, document};
+use crate::canonical::Document;
+use crate::connector::{CompiledEntity, Connector};
+use crate::error::Error;
+use crate::mapping::Scope;
+use serde_json::{Map, Value};
+
+/// Envelopes that may be around one another.
+const MAX_ENVELOPES: usize = 4;
+
+/// The outcome for a topic that the manifest does not map, `None` for one that it does.
+pub(super) fn ignored(connector: &Connector, topic: &str) -> Option<Outcome> {
+    if connector.entities().iter().any(|entity| entity.topics.iter().any(|name| name == topic)) {
+        return None;
+    }
+    let reason = match connector.ignored_reason(topic) {
+        Some(reason) => reason.to_owned(),
+        None => format!("the manifest of \"{}\" has no topic \"{topic}\"", connector.connector_type()),
+    };
+    Some(Outcome::Ignored { reason })
+}
+
+/// The documents of a payload. With a topic, the entity is known and the payload is such a record, or an
+/// envelope of some; without one, the shape tells.
+pub(super) fn documents(connector: &Connector, topic: Option<&str>, scope: Scope<'_>) -> Outcome {
+    let mut documents = Vec::new();
+    let outcome = match topic {
+        Some(topic) => of_topic(connector, topic, scope, &mut documents),
+        None => of_shape(connector, scope, 0, &mut documents),
+    };
+    match outcome {
+        Err(error) => Outcome::Quarantined(error),
+        Ok(true) => Outcome::Documents(documents),
+        Ok(false) => Outcome::Ignored {
+            reason: format!(
+                "the payload has the shape of no record that the manifest of \"{}\" maps",
+                connector.connector_type()
+            ),
+        },
+    }
+}
+
+fn of_topic(
+    connector: &Connector,
+    topic: &str,
+    scope: Scope<'_>,
+    documents: &mut Vec<Document>,
+) -> Result<bool, Error> {
+    let Some(entity) =
+        connector.entities().iter().find(|entity| entity.topics.iter().any(|name| name == topic))
+    else {
+        return Ok(false);
+    };
+    let envelopes = &connector.manifest().envelopes;
+    let mut item = scope.item;
+    for _ in 0..MAX_ENVELOPES {
+        match (item, named_records(std::slice::from_ref(entity), item)) {
+            (_, Some((entity, records))) => {
+                for record in records {
+                    document::of_record(entity, scope.of_record(record), documents)?;
+                }
+                return Ok(true);
+            }
+            (Value::Object(members), None) => match inner(envelopes, members).next() {
+                Some(inner) => item = inner,
+                None => break,
+            },
+            _ => break,
+        }
+    }
+    match item {
+        Value::Array(records) => {
+            for record in records {
+                document::of_record(entity, scope.of_record(record), documents)?;
+            }
+        }
+        record => document::of_record(entity, scope.of_record(record), documents)?,
+    }
+    Ok(true)
+}
+
+/// Whether the shape was known.
+fn of_shape(
+    connector: &Connector,
+    scope: Scope<'_>,
+    depth: usize,
+    documents: &mut Vec<Document>,
+) -> Result<bool, Error> {
+    if depth > MAX_ENVELOPES {
+        return Ok(false);
+    }
+    let members = match scope.item {
+        Value::Array(items) => {
+            let mut is_known = false;
+            for item in items {
+                is_known |= of_shape(connector, scope.of_record(item), depth + 1, documents)?;
+            }
+            return Ok(is_known);
+        }
+        Value::Object(members) => members,
+        _ => return Ok(false),
+    };
+    if let Some((entity, records)) = named_records(connector.entities(), scope.item) {
+        for record in records {
+            document::of_record(entity, scope.of_record(record), documents)?;
+        }
+        return Ok(true);
+    }
+    let is_such = |entity: &&CompiledEntity| entity.detect.as_ref().is_some_and(|detect| detect.holds(scope));
+    if let Some(entity) = connector.entities().iter().find(is_such) {
+        document::of_record(entity, scope, documents)?;
+        return Ok(true);
+    }
+    let mut is_known = false;
+    for item in inner(&connector.manifest().envelopes, members) {
+        is_known |= of_shape(connector, scope.of_record(item), depth + 1, documents)?;
+    }
+    Ok(is_known)
+}
+
+/// The records that a response holds under an entity's name: `{"order": {…}}`, `{"orders": […]}`, perhaps
+/// beside a notice or a page count. What has an id is a record itself: a bare order's `customer` does not
+/// make it a response about a customer.
+fn named_records<'a, 'c>(
+    entities: &'c [CompiledEntity],
+    item: &'a Value,
+) -> Option<(&'c CompiledEntity, Vec<&'a Value>)> {
+    let is_response = |members: &&Map<String, Value>| members.len() <= 3 && !members.contains_key("id");
+    let members = item.as_object().filter(is_response)?;
+    entities.iter().find_map(|entity| {
+        let member = |name: &Option<String>| members.get(name.as_deref()?);
+        match (member(&entity.single), member(&entity.list)) {
+            (Some(record @ Value::Object(_)), _) => Some((entity, vec![record])),
+            (_, Some(Value::Array(records))) => {
+                Some((entity, records.iter().filter(|record| record.is_object()).collect()))
+            }
+            _ => None,
+        }
+    })
+}
+
+/// What an envelope holds, perhaps under several names: `{"create": […], "update": […]}`. What has an id is
+/// no envelope.
+fn inner<'a>(envelopes: &[String], members: &'a Map<String, Value>) -> impl Iterator<Item = &'a Value> {
+    let is_record = members.contains_key("id");
+    let held = envelopes.iter().filter_map(|name| members.get(name.as_str()));
+    held.filter(move |_| !is_record).filter(|value| value.is_object() || value.is_array())
+}

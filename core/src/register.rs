@@ -1,0 +1,325 @@
+//! What a source says of one record: the join of all its claims, whatever order they come in.
+//!
+//! Each field group is a register whose version is (source time, observed time, hash of the value). The join
+//! of two claims is the one with the greater version. That is a total order, so joining is associative,
+//! commutative and idempotent: replays, duplicates, late and shuffled events lead to the same record. A delete
+//! is a claim like any other: a group lives while its version is above the record's tombstone.
+
+use crate::canonical::{Document, Field, FieldType, Kind};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+
+/// How far ahead of our clock a source's clock may be believed, in microseconds: a fast clock cannot pin a
+/// field for longer than this.
+const MOST_AHEAD: i64 = 5 * 60 * 1_000_000;
+
+/// When a claim was made, in microseconds since 1970; greater is later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version {
+    /// When the source says it last changed, at most five minutes after `observed`.
+    pub source_time: i64,
+    /// When the source sent it, or we first saw it.
+    pub observed: i64,
+}
+
+impl Version {
+    /// The version of a claim; a source that names no time is taken at the time observed.
+    pub fn new(source_time: Option<i64>, observed: i64) -> Self {
+        let latest = observed.saturating_add(MOST_AHEAD);
+        Self { source_time: source_time.unwrap_or(observed).min(latest), observed }
+    }
+}
+
+/// The joined claims of one source about one record.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Record {
+    /// The claimed fields by document name; a group's members are all present or all absent.
+    pub fields: Map<String, Value>,
+    /// The version of each claimed group.
+    pub groups: BTreeMap<String, Version>,
+    /// The latest delete.
+    pub tombstone: Option<Version>,
+}
+
+/// What joining a claim did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Joined {
+    /// The record's content, or whether it is deleted, is another than before.
+    Changed,
+    /// The version rose, the content is the same.
+    Raised,
+    /// The record is as it was: the claim was known, or is older than what is known.
+    Stale,
+}
+
+impl Record {
+    /// Joins a source's document, made at `version`, into the record.
+    pub fn join(&mut self, kind: &Kind, document: &Document, version: Version) -> Joined {
+        if document.is_deleted {
+            return self.join_tombstone(version);
+        }
+        let was_deleted = self.is_deleted();
+        let mut joined = Joined::Stale;
+        for group in kind.groups() {
+            let Some(claimed) = claimed_group(kind, group, document) else { continue };
+            match self.join_group(kind, group, claimed, version) {
+                Joined::Changed => joined = Joined::Changed,
+                Joined::Raised if joined == Joined::Stale => joined = Joined::Raised,
+                Joined::Raised | Joined::Stale => {}
+            }
+        }
+        if joined != Joined::Stale && was_deleted != self.is_deleted() {
+            joined = Joined::Changed;
+        }
+        joined
+    }
+
+    /// Whether the latest thing the source said of the record is that it is gone.
+    pub fn is_deleted(&self) -> bool {
+        self.tombstone.is_some_and(|tombstone| self.groups.values().all(|version| *version <= tombstone))
+    }
+
+    /// Whether a group's claim has not been deleted.
+    pub fn is_live(&self, group: &str) -> bool {
+        match (self.groups.get(group), self.tombstone) {
+            (Some(version), Some(tombstone)) => *version > tombstone,
+            (Some(_), None) => true,
+            (None, _) => false,
+        }
+    }
+
+    /// The greatest version of all groups and the tombstone: the record's own.
+    pub fn version(&self) -> Version {
+        let least = Version { source_time: i64::MIN, observed: i64::MIN };
+        self.groups.values().copied().chain(self.tombstone).max().unwrap_or(least)
+    }
+
+    fn join_tombstone(&mut self, version: Version) -> Joined {
+        let was_deleted = self.is_deleted();
+        if self.tombstone.is_some_and(|tombstone| tombstone >= version) {
+            return Joined::Stale;
+        }
+        self.tombstone = Some(version);
+        if was_deleted == self.is_deleted() { Joined::Raised } else { Joined::Changed }
+    }
+
+    fn join_group(
+        &mut self,
+        kind: &Kind,
+        group: &str,
+        claimed: Map<String, Value>,
+        version: Version,
+    ) -> Joined {
+        let known = self.groups.get(group).copied();
+        let held = kind.group_of(group, &self.fields);
+        let is_same = known.is_some() && is_same_content(kind, &held, &claimed);
+        match known {
+            Some(known) if known > version => return Joined::Stale,
+            // The same moment with another content: the hash decides, so that every order of arrival agrees.
+            Some(known) if known == version && (is_same || hash(kind, &held) > hash(kind, &claimed)) => {
+                // Spellings of one number ("1.0", "1") are one content; the lesser text stands, in any order.
+                let (claimed_text, held_text) = (text(&claimed), text(&held));
+                if !is_same || claimed_text >= held_text {
+                    return Joined::Stale;
+                }
+                self.fields.extend(claimed);
+                return Joined::Raised;
+            }
+            _ => {}
+        }
+        self.groups.insert(group.to_owned(), version);
+        self.fields.extend(claimed);
+        if is_same { Joined::Raised } else { Joined::Changed }
+    }
+}
+
+/// What a document claims of a group: every member, null where the group is claimed without it. `None` where
+/// no member is claimed. A full snapshot's mapping has already made absent fields null.
+fn claimed_group(kind: &Kind, group: &str, document: &Document) -> Option<Map<String, Value>> {
+    let claimed: Map<String, Value> = kind
+        .group_members(group)
+        .map(|name| (name.to_owned(), document.fields.get(name).cloned().unwrap_or(Value::Null)))
+        .collect();
+    let is_claimed = claimed.keys().any(|name| document.fields.contains_key(name));
+    is_claimed.then_some(claimed)
+}
+
+/// Whether two contents of a group mean the same: decimals compare by value.
+pub fn is_same_content(kind: &Kind, a: &Map<String, Value>, b: &Map<String, Value>) -> bool {
+    a == b || canonical(kind, a) == canonical(kind, b)
+}
+
+fn text(group: &Map<String, Value>) -> String {
+    serde_json::to_string(group).unwrap_or_default()
+}
+
+fn hash(kind: &Kind, group: &Map<String, Value>) -> [u8; 32] {
+    Sha256::digest(canonical(kind, group).to_string()).into()
+}
+
+/// The content with every decimal in its shortest form, keys sorted.
+fn canonical(kind: &Kind, group: &Map<String, Value>) -> Value {
+    let shorten = |fields: &[Field], map: &Map<String, Value>| -> Map<String, Value> {
+        map.iter()
+            .map(|(name, value)| {
+                let is_decimal = fields
+                    .iter()
+                    .any(|field| field.document_name() == name && field.field_type == FieldType::Decimal);
+                let value = match value {
+                    Value::String(digits) if is_decimal => Value::String(shortest_decimal(digits)),
+                    other => other.clone(),
+                };
+                (name.clone(), value)
+            })
+            .collect()
+    };
+    let mut content = shorten(kind.fields, group);
+    if let Some(children) = kind.children
+        && let Some(Value::Array(rows)) = content.get_mut(children.field)
+    {
+        for row in rows {
+            if let Value::Object(fields) = row {
+                *fields = shorten(children.fields, fields);
+            }
+        }
+    }
+    Value::Object(content)
+}
+
+/// The shortest text of a decimal's value: `1.50` → `1.5`, `-0` → `0`.
+fn shortest_decimal(digits: &str) -> String {
+    let (sign, magnitude) = match digits.strip_prefix('-') {
+        Some(magnitude) => ("-", magnitude),
+        None => ("", digits.strip_prefix('+').unwrap_or(digits)),
+    };
+    let (whole, fraction) = magnitude.split_once('.').unwrap_or((magnitude, ""));
+    let whole = whole.trim_start_matches('0');
+    let fraction = fraction.trim_end_matches('0');
+    match (whole, fraction) {
+        ("", "") => "0".to_owned(),
+        (whole, "") => format!("{sign}{whole}"),
+        ("", fraction) => format!("{sign}0.{fraction}"),
+        (whole, fraction) => format!("{sign}{whole}.{fraction}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::canonical::Snapshot;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn order() -> &'static Kind {
+        Kind::named("sales_order").expect("a kind")
+    }
+
+    fn document(source_time: i64, is_deleted: bool, fields: Value) -> Document {
+        let Value::Object(fields) = fields else { panic!("an object") };
+        Document {
+            kind: "sales_order",
+            external_id: "1".to_owned(),
+            snapshot: Snapshot::Partial,
+            is_deleted,
+            source_time: Some(source_time),
+            fields,
+        }
+    }
+
+    fn joined(claims: &[(Document, i64)]) -> Record {
+        let mut record = Record::default();
+        for (document, observed) in claims {
+            record.join(order(), document, Version::new(document.source_time, *observed));
+        }
+        record
+    }
+
+    #[test]
+    fn an_older_update_that_comes_later_changes_nothing() {
+        let newer = document(200, false, json!({ "order_status": "completed" }));
+        let older = document(100, false, json!({ "order_status": "confirmed" }));
+        let mut record = joined(&[(newer, 300)]);
+        assert_eq!(record.join(order(), &older, Version::new(Some(100), 400)), Joined::Stale);
+        assert_eq!(record.fields["order_status"], "completed");
+    }
+
+    #[test]
+    fn a_redelivery_raises_the_version_and_no_more() {
+        let claim = document(100, false, json!({ "order_status": "confirmed" }));
+        let mut record = joined(&[(claim.clone(), 100)]);
+        assert_eq!(record.join(order(), &claim, Version::new(Some(100), 150)), Joined::Raised);
+        assert_eq!(record.join(order(), &claim, Version::new(Some(100), 150)), Joined::Stale);
+    }
+
+    #[test]
+    fn a_number_spelled_otherwise_is_the_same_number() {
+        let claim = document(100, false, json!({ "currency": "EUR", "total_amount": "10.50" }));
+        let other = document(200, false, json!({ "currency": "EUR", "total_amount": "10.5" }));
+        let mut record = joined(&[(claim, 100)]);
+        assert_eq!(record.join(order(), &other, Version::new(Some(200), 200)), Joined::Raised);
+    }
+
+    #[test]
+    fn a_group_survives_whole() {
+        let first =
+            document(100, false, json!({ "currency": "EUR", "total_amount": "10", "tax_amount": "2" }));
+        let second = document(200, false, json!({ "currency": "USD", "total_amount": "12" }));
+        let record = joined(&[(first, 100), (second, 200)]);
+        assert_eq!(record.fields["tax_amount"], Value::Null);
+        assert_eq!(record.fields["currency"], "USD");
+    }
+
+    #[test]
+    fn a_clock_that_is_ahead_pins_a_field_for_five_minutes_at_most() {
+        let hour = 3_600_000_000;
+        let ahead = document(hour, false, json!({ "order_status": "cancelled" }));
+        let truth = document(400_000_000, false, json!({ "order_status": "completed" }));
+        let record = joined(&[(ahead, 0), (truth, 400_000_000)]);
+        assert_eq!(record.fields["order_status"], "completed");
+    }
+
+    #[test]
+    fn a_deleted_record_comes_back_with_a_later_claim_only() {
+        let claim = document(100, false, json!({ "order_status": "confirmed" }));
+        let delete = document(200, true, json!({}));
+        let later = document(300, false, json!({ "order_status": "completed" }));
+        let mut record = joined(&[(delete, 200), (claim, 250)]);
+        assert!(record.is_deleted());
+        assert_eq!(record.join(order(), &later, Version::new(Some(300), 300)), Joined::Changed);
+        assert!(!record.is_deleted());
+        assert!(record.is_live("order_status"));
+    }
+
+    fn claims() -> impl Strategy<Value = Vec<(Document, i64)>> {
+        let status = prop_oneof![Just("confirmed"), Just("completed"), Just("cancelled")];
+        let amount = prop_oneof![Just("1"), Just("1.0"), Just("2"), Just("-0")];
+        let claim = (0i64..4, 0i64..4, any::<bool>(), 0..4u8, status, amount).prop_map(
+            |(source_time, observed, is_deleted, which, status, amount)| {
+                let fields = match which {
+                    0 => json!({ "order_status": status }),
+                    1 => json!({ "total_amount": amount, "currency": "EUR" }),
+                    2 => json!({ "order_status": status, "total_amount": amount }),
+                    _ => json!({ "lines": [{ "external_id": "1", "quantity": amount }] }),
+                };
+                let is_deleted = is_deleted && which == 0;
+                let fields = if is_deleted { json!({}) } else { fields };
+                (document(source_time, is_deleted, fields), observed)
+            },
+        );
+        prop::collection::vec(claim, 1..12)
+    }
+
+    proptest! {
+        /// Shuffled and repeated, a source's claims give the same record.
+        #[test]
+        fn any_order_gives_the_same_record(
+            (claims, shuffled) in claims().prop_flat_map(|claims| {
+                let twice = [claims.clone(), claims.clone()].concat();
+                (Just(claims), Just(twice).prop_shuffle())
+            })
+        ) {
+            prop_assert_eq!(joined(&claims), joined(&shuffled));
+        }
+    }
+}

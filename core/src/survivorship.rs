@@ -1,0 +1,307 @@
+//! The golden entity: a pure function of the claims of all its source records.
+//!
+//! Per field group the live claims are ordered by null handling (a value before none), source rank, five-minute
+//! bucket of the version, connector, version, record; the first survives, whole. Buckets, because "within five
+//! minutes of each other" is not associative and would let the order of arrival decide.
+
+use crate::canonical::{Field, FieldType, Kind, derive};
+use crate::identity::{Scope, child_id};
+use crate::register::{Record, Version, is_same_content};
+use serde_json::{Map, Value};
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use uuid::Uuid;
+
+/// Versions within one bucket are equally recent, in microseconds.
+const BUCKET: i64 = 5 * 60 * 1_000_000;
+
+/// One source record of an entity.
+#[derive(Debug, Clone)]
+pub struct Claims<'a> {
+    /// What the source says.
+    pub record: &'a Record,
+    /// Which source it is.
+    pub scope: Scope,
+    /// The record's id in its source.
+    pub external_id: &'a str,
+    /// The record's own id.
+    pub birth_id: Uuid,
+    /// The source's rank for this kind: the lowest goes first.
+    pub rank: i32,
+}
+
+/// A golden entity as its table holds it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Golden {
+    /// Columns by name, ids and bookkeeping aside. References are `<name>_birth_id`.
+    pub columns: Map<String, Value>,
+    /// Rows of the child table: columns with `external_id`, `position`, `connector_id` and their own id.
+    pub children: Vec<Map<String, Value>>,
+    /// When the last source deleted it, in microseconds since 1970; `None` while one has it.
+    pub deleted_at: Option<i64>,
+}
+
+/// The entity these records make; `None` while no source has said anything of it but that it is gone.
+pub fn project(kind: &Kind, claims: &[Claims<'_>]) -> Option<Golden> {
+    let is_deleted = claims.iter().all(|claim| claim.record.is_deleted());
+    // What every source has deleted keeps its last content: a row that says what is gone.
+    let is_eligible = |claim: &Claims<'_>, group: &str| match is_deleted {
+        true => claim.record.groups.contains_key(group),
+        false => claim.record.is_live(group),
+    };
+    let mut columns = Map::new();
+    let mut children = Vec::new();
+    let mut has_content = false;
+    for group in kind.groups() {
+        let winner = claims
+            .iter()
+            .filter(|claim| is_eligible(claim, group))
+            .min_by_key(|claim| precedence(kind, group, claim));
+        has_content |= winner.is_some();
+        match kind.children {
+            Some(of) if of.field == group => {
+                if let Some(winner) = winner {
+                    children = child_rows(of.table, of.fields, group, winner);
+                }
+            }
+            _ => {
+                for field in kind.fields.iter().filter(|field| field.group == group) {
+                    let (name, value) = column(field, winner);
+                    columns.insert(name, value);
+                }
+            }
+        }
+    }
+    if !has_content {
+        return None;
+    }
+    columns.extend(derive(kind.name, &columns));
+    if kind.is_per_source
+        && let Some(owner) = claims.iter().min_by_key(|claim| (claim.rank, claim.scope.connector_id))
+    {
+        columns.insert("connector_id".to_owned(), Value::String(owner.scope.connector_id.to_string()));
+        columns.insert("is_authoritative".to_owned(), Value::Bool(true));
+    }
+    let deleted_at = claims.iter().filter_map(|claim| claim.record.tombstone).max();
+    Some(Golden {
+        columns,
+        children,
+        deleted_at: deleted_at.filter(|_| is_deleted).map(|tombstone| tombstone.source_time),
+    })
+}
+
+type Precedence<'a> = (bool, i32, Reverse<i64>, Uuid, Reverse<Version>, &'a str);
+
+fn precedence<'a>(kind: &Kind, group: &str, claim: &Claims<'a>) -> Precedence<'a> {
+    let is_empty =
+        kind.group_members(group).all(|name| claim.record.fields.get(name).is_none_or(Value::is_null));
+    let version = claim.record.groups.get(group).copied().unwrap_or_else(|| claim.record.version());
+    let bucket = version.source_time.div_euclid(BUCKET);
+    (is_empty, claim.rank, Reverse(bucket), claim.scope.connector_id, Reverse(version), claim.external_id)
+}
+
+fn column(field: &Field, winner: Option<&Claims<'_>>) -> (String, Value) {
+    let value = winner.and_then(|claim| claim.record.fields.get(field.document_name()));
+    column_value(field, value, winner)
+}
+
+fn column_value(field: &Field, value: Option<&Value>, source: Option<&Claims<'_>>) -> (String, Value) {
+    match (field.field_type, source) {
+        (FieldType::Reference(kind), source) => {
+            let birth_id = value
+                .and_then(Value::as_str)
+                .zip(source)
+                .map(|(external_id, source)| source.scope.birth_id(kind, external_id).to_string());
+            (format!("{}_birth_id", field.name), birth_id.map_or(Value::Null, Value::String))
+        }
+        _ => (field.name.to_owned(), value.cloned().unwrap_or(Value::Null)),
+    }
+}
+
+fn child_rows(table: &str, fields: &[Field], group: &str, winner: &Claims<'_>) -> Vec<Map<String, Value>> {
+    let Some(Value::Array(rows)) = winner.record.fields.get(group) else { return Vec::new() };
+    let mut seen: HashMap<&str, usize> = HashMap::new();
+    let rows = rows.iter().filter_map(Value::as_object).zip(1..);
+    rows.map(|(row, place)| {
+        let mut columns: Map<String, Value> = fields
+            .iter()
+            .map(|field| column_value(field, row.get(field.document_name()), Some(winner)))
+            .collect();
+        let external_id = row.get("external_id").and_then(Value::as_str).unwrap_or_default();
+        let repeated = seen.entry(external_id).or_default();
+        // A source that gives two rows one id still has two rows: the second is told by its number.
+        let id = match *repeated {
+            0 => child_id(winner.birth_id, table, external_id),
+            number => child_id(winner.birth_id, table, &format!("{external_id}#{number}")),
+        };
+        *repeated += 1;
+        let connector_id = winner.scope.connector_id.to_string();
+        columns.insert(format!("{table}_id"), Value::String(id.to_string()));
+        columns.insert("external_id".to_owned(), Value::String(external_id.to_owned()));
+        columns.insert("position".to_owned(), Value::from(place));
+        columns.insert("connector_id".to_owned(), Value::String(connector_id));
+        columns
+    })
+    .collect()
+}
+
+/// Which columns differ between two states of an entity, by the names subscribers know: a reference is
+/// `<name>_id`, child rows go by their field's name, and a delete is `deleted_at`. Empty: nothing to write.
+pub fn changed(kind: &Kind, before: Option<&Golden>, after: &Golden) -> Vec<String> {
+    let mut changed = Vec::new();
+    for (name, value) in &after.columns {
+        let previous = before.and_then(|golden| golden.columns.get(name)).unwrap_or(&Value::Null);
+        let is_derived = kind.derived.iter().any(|field| field.name == name);
+        if !is_derived && !is_same_value(kind, name, previous, value) {
+            changed.push(match name.strip_suffix("_birth_id") {
+                Some(reference) => format!("{reference}_id"),
+                None => name.clone(),
+            });
+        }
+    }
+    if let Some(children) = kind.children {
+        let previous: &[Map<String, Value>] = before.map_or(&[], |golden| &golden.children);
+        if !is_same_children(children.field, kind, previous, &after.children) {
+            changed.push(children.field.to_owned());
+        }
+    }
+    if before.and_then(|golden| golden.deleted_at) != after.deleted_at {
+        changed.push("deleted_at".to_owned());
+    }
+    changed
+}
+
+fn is_same_value(kind: &Kind, name: &str, a: &Value, b: &Value) -> bool {
+    let single = |value: &Value| Map::from_iter([(name.to_owned(), value.clone())]);
+    a == b || is_same_content(kind, &single(a), &single(b))
+}
+
+fn is_same_children(field: &str, kind: &Kind, a: &[Map<String, Value>], b: &[Map<String, Value>]) -> bool {
+    let rows = |rows: &[Map<String, Value>]| {
+        let rows = rows.iter().cloned().map(Value::Object).collect();
+        Map::from_iter([(field.to_owned(), Value::Array(rows))])
+    };
+    a == b || is_same_content(kind, &rows(a), &rows(b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::canonical::{Document, Snapshot};
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    const MINUTE: i64 = 60_000_000;
+
+    fn kind() -> &'static Kind {
+        Kind::named("sales_order").expect("a kind")
+    }
+
+    fn scope(connector: u128) -> Scope {
+        let (tenant_id, environment_id) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        Scope { tenant_id, environment_id, connector_id: Uuid::from_u128(connector) }
+    }
+
+    fn record(claims: &[(i64, Value)]) -> Record {
+        let mut record = Record::default();
+        for (time, fields) in claims {
+            let document = Document {
+                kind: "sales_order",
+                external_id: "1".to_owned(),
+                snapshot: Snapshot::Full,
+                is_deleted: fields.is_null(),
+                source_time: Some(*time),
+                fields: fields.as_object().cloned().unwrap_or_default(),
+            };
+            record.join(kind(), &document, Version::new(Some(*time), *time));
+        }
+        record
+    }
+
+    fn claims(record: &Record, connector: u128, rank: i32) -> Claims<'_> {
+        let scope = scope(connector);
+        Claims { record, scope, external_id: "1", birth_id: scope.birth_id("sales_order", "1"), rank }
+    }
+
+    #[test]
+    fn a_value_goes_before_none_then_rank_then_recency() {
+        let shop = record(&[(0, json!({ "note": null, "email": "shop@x.nl", "channel": "web" }))]);
+        let erp = record(&[(MINUTE, json!({ "note": "n", "email": "erp@x.nl", "channel": "erp" }))]);
+        let late = record(&[(60 * MINUTE, json!({ "note": "m", "email": null, "channel": "late" }))]);
+        let golden =
+            project(kind(), &[claims(&late, 3, 1), claims(&erp, 2, 1), claims(&shop, 1, 0)]).expect("golden");
+        assert_eq!(golden.columns["email"], "shop@x.nl", "the best rank");
+        assert_eq!(golden.columns["note"], "m", "the best rank is silent; of the others the most recent");
+    }
+
+    #[test]
+    fn amounts_come_from_one_source_with_their_currency() {
+        let euros = json!({ "currency": "EUR", "total_amount": "10", "tax_amount": "2" });
+        let shop = record(&[(0, euros)]);
+        let erp = record(&[(60 * MINUTE, json!({ "currency": "USD", "total_amount": "12" }))]);
+        let golden = project(kind(), &[claims(&shop, 1, 0), claims(&erp, 2, 0)]).expect("golden");
+        assert_eq!(
+            (&golden.columns["currency"], &golden.columns["tax_amount"]),
+            (&json!("USD"), &Value::Null)
+        );
+    }
+
+    #[test]
+    fn an_order_has_the_lines_of_one_source() {
+        let line =
+            |id: &str| json!({ "external_id": id, "quantity": "1", "product_variant_external_id": "v" });
+        let shop = record(&[(0, json!({ "lines": [line("a"), line("b"), line("b")] }))]);
+        let erp = record(&[(0, json!({ "lines": [line("c")] }))]);
+        let golden = project(kind(), &[claims(&erp, 2, 1), claims(&shop, 1, 0)]).expect("golden");
+        let ids: Vec<_> = golden.children.iter().map(|child| child["external_id"].as_str()).collect();
+        assert_eq!(ids, [Some("a"), Some("b"), Some("b")]);
+        assert_ne!(golden.children[1]["sales_order_line_id"], golden.children[2]["sales_order_line_id"]);
+        let variant = scope(1).birth_id("product_variant", "v").to_string();
+        assert_eq!(golden.children[0]["product_variant_birth_id"], variant, "of the source that names it");
+    }
+
+    #[test]
+    fn what_every_source_deleted_stays_readable_and_says_so() {
+        let gone = record(&[(0, json!({ "note": "n" })), (MINUTE, Value::Null)]);
+        let golden = project(kind(), &[claims(&gone, 1, 0)]).expect("golden");
+        assert_eq!((&golden.columns["note"], golden.deleted_at), (&json!("n"), Some(MINUTE)));
+        let alive = record(&[(0, json!({ "note": "alive" }))]);
+        let golden = project(kind(), &[claims(&gone, 1, 0), claims(&alive, 2, 1)]).expect("golden");
+        assert_eq!((&golden.columns["note"], golden.deleted_at), (&json!("alive"), None));
+        assert_eq!(project(kind(), &[claims(&record(&[(0, Value::Null)]), 1, 0)]), None);
+    }
+
+    #[test]
+    fn only_real_changes_are_changes() {
+        let before = record(&[(0, json!({ "order_number": "#1", "total_amount": "1.0", "lines": [] }))]);
+        let after = record(&[(0, json!({ "order_number": "#2", "total_amount": "1.00", "lines": [] }))]);
+        let golden = |record: &Record| project(kind(), &[claims(record, 1, 0)]).expect("golden");
+        assert_eq!(changed(kind(), Some(&golden(&before)), &golden(&after)), ["order_number"]);
+        assert_eq!(changed(kind(), Some(&golden(&before)), &golden(&before)), [""; 0]);
+        let lines = record(&[(0, json!({ "lines": [{ "external_id": "1", "quantity": "2" }] }))]);
+        assert_eq!(changed(kind(), None, &golden(&lines)), ["lines"]);
+    }
+
+    proptest! {
+        /// The order in which an entity's records are given is of no account.
+        #[test]
+        fn any_order_of_records_gives_the_same_entity(
+            times in prop::collection::vec((0i64..20, 0i32..2, prop::option::of("[ab]")), 1..6).prop_shuffle(),
+            turn in 0usize..6,
+        ) {
+            let records: Vec<Record> = times
+                .iter()
+                .map(|(minutes, _, note)| record(&[(minutes * MINUTE, json!({ "note": note, "channel": note }))]))
+                .collect();
+            let claims: Vec<Claims<'_>> = records
+                .iter()
+                .zip(&times)
+                .zip(1u128..)
+                .map(|((record, (_, rank, _)), connector)| claims(record, connector, *rank))
+                .collect();
+            let mut turned = claims.clone();
+            turned.rotate_left(turn % claims.len());
+            prop_assert_eq!(project(kind(), &claims), project(kind(), &turned));
+        }
+    }
+}
