@@ -1,0 +1,41 @@
+//! Settings of the server and the session.
+
+use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
+use std::ffi::CString;
+
+static TENANT_ID: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+static ENVIRONMENT_ID: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+static DOORBELL: GucSetting<bool> = GucSetting::<bool>::new(true);
+
+/// Registers them; called once when the library is loaded.
+pub fn register() {
+    GucRegistry::define_string_guc(
+        c"nexus.tenant_id",
+        c"The tenant a gateway acts for in this transaction.",
+        c"Read for members of nexus_gateway alone; it moves no tenant's boundary.",
+        &TENANT_ID,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_string_guc(
+        c"nexus.environment_id",
+        c"The environment a gateway acts for in this transaction.",
+        c"Read for members of nexus_gateway alone; it moves no tenant's boundary.",
+        &ENVIRONMENT_ID,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_bool_guc(
+        c"nexus.doorbell",
+        c"Whether ingest wakes dispatchers when it commits.",
+        c"An empty NOTIFY on nexus_doorbell. Gateways turn it off: they ring once for many batches.",
+        &DOORBELL,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
+}
+
+/// Whether this session's ingest wakes dispatchers by itself.
+pub fn rings_doorbell() -> bool {
+    DOORBELL.get()
+}

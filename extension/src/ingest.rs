@@ -1,0 +1,205 @@
+//! The way in: a batch of requests of one tenant becomes events, records, golden entities, domain events,
+//! jobs and deliveries. The stages stand in files of their own names; each writes in sets.
+
+mod create;
+mod deduplicate;
+mod log;
+mod normalize;
+mod record;
+mod route;
+
+use crate::error::{Result, internal};
+use crate::functions::{from_core, to_core};
+use crate::guc;
+use nexus_core::canonical::Document;
+use nexus_core::connector::Connector;
+use nexus_core::error::{Code, Error};
+use nexus_core::identity::Scope;
+use nexus_core::normalize::{Headers, Outcome};
+use nexus_core::trace::TraceContext;
+use pgrx::iter::TableIterator;
+use pgrx::prelude::*;
+use pgrx::{JsonB, Uuid as PgUuid};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::rc::Rc;
+use uuid::Uuid;
+
+/// One request, on its way through the stages.
+struct Request {
+    place: usize,
+    connector_id: Uuid,
+    headers: Value,
+    body: Vec<u8>,
+    /// Microseconds since 1970.
+    received_at: i64,
+    trace: TraceContext,
+    event_id: Uuid,
+    /// `None` where the tenant has no such active connector.
+    source: Option<Rc<Source>>,
+    /// What normalize found.
+    topic: Option<String>,
+    delivery_key: Option<String>,
+    emitted_at: Option<i64>,
+    outcome: Outcome,
+    key: [u8; 32],
+    /// The event that this one repeats.
+    duplicate_of: Option<Uuid>,
+    /// What create made of each document, for the event's `outcome`.
+    results: Vec<Value>,
+    /// Why no job was made, where documents came and none was.
+    no_job: Option<&'static str>,
+}
+
+/// The connector a request came to.
+struct Source {
+    scope: Scope,
+    connector_type: String,
+    version: i32,
+    settings: Value,
+    connector: Rc<Connector>,
+}
+
+/// A request as nexus.ingest_batch hands it over.
+#[derive(Deserialize)]
+struct Handed {
+    connector_id: Uuid,
+    headers: Option<Value>,
+    received_at: i64,
+    traceparent: Option<String>,
+}
+
+/// A batch of one tenant.
+struct Batch {
+    tenant_id: Uuid,
+    requests: Vec<Request>,
+}
+
+/// Takes in a batch. With a failure given, what the requests mean is not tried: they are kept in quarantine
+/// with that reason. Verified requests come from a gateway, which has checked their signatures and rings the
+/// doorbell itself.
+#[pg_extern]
+#[allow(clippy::type_complexity)] // the row type of the function, which pgrx reads from the signature
+fn _ingest_batch(
+    tenant_id: PgUuid,
+    requests: JsonB,
+    bodies: Array<'_, &[u8]>,
+    is_verified: bool,
+    failure: Option<&str>,
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(status, String),
+            name!(event_id, Option<PgUuid>),
+            name!(trace_id, String),
+            name!(duplicate_of, Option<PgUuid>),
+            name!(reason, Option<String>),
+        ),
+    >,
+> {
+    let mut batch = Batch::read(tenant_id, requests, bodies)?;
+    Spi::connect_mut(|client| {
+        normalize::run(client, &mut batch, failure)?;
+        deduplicate::run(client, &mut batch)?;
+        create::run(client, &mut batch)?;
+        log::run(client, &batch, is_verified)?;
+        if guc::rings_doorbell() && !is_verified {
+            client.update("notify nexus_doorbell", None, &[]).map_err(internal)?;
+        }
+        Ok(())
+    })?;
+    Ok(TableIterator::new(batch.requests.into_iter().map(Request::into_row)))
+}
+
+impl Batch {
+    fn read(tenant_id: PgUuid, requests: JsonB, bodies: Array<'_, &[u8]>) -> Result<Self> {
+        let handed = Vec::<Handed>::deserialize(requests.0).map_err(internal)?;
+        let requests = handed
+            .into_iter()
+            .zip(bodies.iter())
+            .enumerate()
+            .map(|(place, (handed, body))| Request {
+                place,
+                connector_id: handed.connector_id,
+                headers: handed.headers.unwrap_or_else(|| Value::Object(Map::new())),
+                body: body.unwrap_or_default().to_vec(),
+                received_at: handed.received_at,
+                trace: handed
+                    .traceparent
+                    .and_then(|text| TraceContext::parse(&text))
+                    .unwrap_or_else(|| TraceContext::begin(*Uuid::new_v4().as_bytes())),
+                event_id: Uuid::now_v7(),
+                source: None,
+                topic: None,
+                delivery_key: None,
+                emitted_at: None,
+                outcome: Outcome::Documents(Vec::new()),
+                key: [0; 32],
+                duplicate_of: None,
+                results: Vec::new(),
+                no_job: None,
+            })
+            .collect();
+        Ok(Self { tenant_id: to_core(tenant_id), requests })
+    }
+
+    /// The requests that become events, with their connectors.
+    fn events(&self) -> impl Iterator<Item = (&Request, &Rc<Source>)> {
+        self.requests
+            .iter()
+            .filter(|request| request.duplicate_of.is_none())
+            .filter_map(|request| request.source.as_ref().map(|source| (request, source)))
+    }
+}
+
+impl Request {
+    fn headers(&self) -> Headers {
+        Headers::from_json(&self.headers)
+    }
+
+    fn documents(&self) -> &[Document] {
+        match &self.outcome {
+            Outcome::Documents(documents) => documents,
+            Outcome::Ignored { .. } | Outcome::Quarantined(_) => &[],
+        }
+    }
+
+    /// When the source's claim was seen: when the platform sent it, for then a redelivery of it is no later
+    /// claim, but never later than we received it.
+    fn observed_at(&self) -> i64 {
+        self.emitted_at.map_or(self.received_at, |emitted| emitted.min(self.received_at))
+    }
+
+    /// The event's status, and the code and reason where it is not `accepted`.
+    fn status(&self) -> (&'static str, Option<&'static str>, Option<String>) {
+        match &self.outcome {
+            Outcome::Documents(documents) if documents.is_empty() => {
+                ("ignored", None, Some("it carries no record of the canonical model".to_owned()))
+            }
+            Outcome::Documents(_) => ("accepted", None, None),
+            Outcome::Ignored { reason } => ("ignored", None, Some(reason.clone())),
+            Outcome::Quarantined(error) => {
+                ("quarantined", Some(error.code.as_str()), Some(error.to_string()))
+            }
+        }
+    }
+
+    fn into_row(self) -> (String, Option<PgUuid>, String, Option<PgUuid>, Option<String>) {
+        let (status, event_id, reason) = match (&self.source, self.duplicate_of) {
+            (None, _) => ("rejected", None, Some("the tenant has no such active connector".to_owned())),
+            (Some(_), Some(original)) => ("duplicate", Some(original), None),
+            (Some(_), None) => {
+                let (status, _, reason) = self.status();
+                (status, Some(self.event_id), reason)
+            }
+        };
+        let duplicate_of = self.duplicate_of.map(from_core);
+        (status.to_owned(), event_id.map(from_core), self.trace.trace_id, duplicate_of, reason)
+    }
+}
+
+/// A failure of the database as the reason for quarantine.
+fn unstorable(failure: &str) -> Error {
+    Error::new(Code::Unstorable, format!("the database refused what the payload gave: {failure}"))
+}

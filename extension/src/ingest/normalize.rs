@@ -1,0 +1,85 @@
+//! Stage 2: what each request means.
+
+use super::{Batch, Source, unstorable};
+use crate::error::{Result, internal};
+use crate::functions::{from_core, to_core};
+use crate::{manifest, plan};
+use nexus_core::idempotency;
+use nexus_core::identity::Scope;
+use nexus_core::normalize::{Normalized, Outcome, Request as Payload, normalize};
+use pgrx::spi::SpiClient;
+use pgrx::{JsonB, Uuid as PgUuid};
+use std::collections::HashMap;
+use std::rc::Rc;
+use uuid::Uuid;
+
+/// Active connectors among those named, in the environment the session is bound to, if it is bound to one.
+const CONNECTORS: &str = "
+    select c.connector_id, c.environment_id, c.connector_type, m.version, c.settings
+    from nexus.connector c
+    join nexus.connector_type m on m.connector_type = c.connector_type
+     and (m.version = c.pinned_version or (c.pinned_version is null and m.is_current))
+    where c.tenant_id = $1 and c.connector_id = any ($2) and c.is_active
+      and ((select nexus.current_environment_id()) is null
+           or c.environment_id = (select nexus.current_environment_id()))";
+
+pub fn run(client: &mut SpiClient<'_>, batch: &mut Batch, failure: Option<&str>) -> Result<()> {
+    let sources = sources(client, batch)?;
+    for request in &mut batch.requests {
+        let Some(source) = sources.get(&request.connector_id) else {
+            continue;
+        };
+        let headers = request.headers();
+        let payload = Payload { headers: &headers, body: &request.body, settings: &source.settings };
+        let mut normalized = match failure {
+            None => normalize(&source.connector, &payload),
+            Some(failure) => Normalized {
+                topic: None,
+                delivery_id: None,
+                emitted_at: None,
+                shop: None,
+                outcome: Outcome::Quarantined(unstorable(failure)),
+            },
+        };
+        request.key = idempotency::key(&source.connector, &payload, &normalized);
+        request.topic = normalized.topic.take();
+        request.delivery_key = normalized.delivery_id.take();
+        request.emitted_at = normalized.emitted_at;
+        request.outcome = normalized.outcome;
+        request.source = Some(Rc::clone(source));
+    }
+    Ok(())
+}
+
+fn sources(client: &mut SpiClient<'_>, batch: &Batch) -> Result<HashMap<Uuid, Rc<Source>>> {
+    let mut ids: Vec<Uuid> = batch.requests.iter().map(|request| request.connector_id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let ids: Vec<PgUuid> = ids.into_iter().map(from_core).collect();
+    let mut found = Vec::new();
+    for row in plan::run(client, CONNECTORS, &[from_core(batch.tenant_id).into(), ids.into()])? {
+        let (Some(connector_id), Some(environment_id), Some(connector_type), Some(version), Some(settings)) = (
+            row.get::<PgUuid>(1).map_err(internal)?,
+            row.get::<PgUuid>(2).map_err(internal)?,
+            row.get::<String>(3).map_err(internal)?,
+            row.get::<i32>(4).map_err(internal)?,
+            row.get::<JsonB>(5).map_err(internal)?,
+        ) else {
+            continue;
+        };
+        let scope = Scope {
+            tenant_id: batch.tenant_id,
+            environment_id: to_core(environment_id),
+            connector_id: to_core(connector_id),
+        };
+        found.push((scope, connector_type, version, settings.0));
+    }
+    found
+        .into_iter()
+        .map(|(scope, connector_type, version, settings)| {
+            let connector = manifest::compiled(client, &connector_type, version)?;
+            let source = Source { scope, connector_type, version, settings, connector };
+            Ok((scope.connector_id, Rc::new(source)))
+        })
+        .collect()
+}

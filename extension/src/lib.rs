@@ -1,0 +1,84 @@
+//! Nexus inside PostgreSQL.
+//!
+//! This crate turns rows into the values of `nexus-core` and back, and keeps plans and manifests for the life
+//! of a backend. Rules are in `core`, sets and constraints in `sql/`; this file is the table of contents of
+//! both halves of the extension's script.
+
+// ErrorReport is pgrx's type, and one is made at most once a call.
+#![allow(clippy::result_large_err)]
+
+mod error;
+mod functions;
+mod golden;
+mod guc;
+mod ingest;
+mod instant;
+mod manifest;
+mod migrate;
+mod plan;
+
+use pgrx::prelude::*;
+
+pgrx::pg_module_magic!(name, version);
+
+/// Called once when the library is loaded.
+#[pg_guard]
+pub extern "C-unwind" fn _PG_init() {
+    guc::register();
+}
+
+// Who may do what.
+extension_sql_file!("../../sql/functions/create_roles.sql", name = "create_roles");
+extension_sql_file!(
+    "../../sql/functions/current_tenant.sql",
+    name = "current_tenant",
+    requires = ["create_roles"]
+);
+extension_sql_file!("../../sql/functions/require.sql", name = "require", requires = ["current_tenant"]);
+extension_sql_file!("../../sql/functions/audit.sql", name = "audit", requires = ["require"]);
+extension_sql_file!("../../sql/functions/bind_role.sql", name = "bind_role", requires = ["audit"]);
+
+// Configuration.
+extension_sql_file!("../../sql/functions/create_tenant.sql", name = "create_tenant", requires = ["audit"]);
+extension_sql_file!(
+    "../../sql/functions/create_connector.sql",
+    name = "create_connector",
+    requires = ["audit"]
+);
+extension_sql_file!("../../sql/functions/create_flow.sql", name = "create_flow", requires = ["audit"]);
+extension_sql_file!(
+    "../../sql/functions/create_subscription.sql",
+    name = "create_subscription",
+    requires = ["audit"]
+);
+extension_sql_file!("../../sql/functions/secrets.sql", name = "secrets", requires = ["audit"]);
+extension_sql_file!("../../sql/functions/api_keys.sql", name = "api_keys", requires = ["audit"]);
+extension_sql_file!(
+    "../../sql/functions/gateway_configuration.sql",
+    name = "gateway_configuration",
+    requires = ["audit"]
+);
+
+// The way in.
+extension_sql_file!("../../sql/functions/ingest.sql", name = "ingest", requires = ["require"]);
+extension_sql_file!("../../sql/functions/emit.sql", name = "emit", requires = ["require"]);
+
+// The way out.
+extension_sql_file!("../../sql/functions/due_tenants.sql", name = "due_tenants", requires = ["require"]);
+extension_sql_file!("../../sql/functions/claim.sql", name = "claim", requires = ["require"]);
+extension_sql_file!("../../sql/functions/renew_leases.sql", name = "renew_leases", requires = ["require"]);
+extension_sql_file!("../../sql/functions/settle.sql", name = "settle", requires = ["emit"]);
+extension_sql_file!("../../sql/functions/complete_job.sql", name = "complete_job", requires = ["settle"]);
+extension_sql_file!(
+    "../../sql/functions/read_domain_events.sql",
+    name = "read_domain_events",
+    requires = ["require"]
+);
+extension_sql_file!("../../sql/functions/trace.sql", name = "trace", requires = ["require"]);
+
+// Upkeep.
+extension_sql_file!("../../sql/functions/partitions.sql", name = "partitions", requires = ["create_roles"]);
+extension_sql_file!("../../sql/functions/maintain.sql", name = "maintain", requires = ["partitions"]);
+extension_sql_file!("../../sql/functions/secure.sql", name = "secure", requires = ["maintain"]);
+
+extension_sql_file!("../../sql/functions/comments.sql", name = "comments", finalize);

@@ -1,0 +1,141 @@
+//! Tables are the database's, not the extension's: `nexus.migrate()` makes and upgrades them.
+//!
+//! Dumps carry the rows of such tables, and an extension update touches functions only.
+
+use crate::error::{Result, internal};
+use nexus_core::connector::{Connector, built_in};
+use pgrx::JsonB;
+use pgrx::iter::SetOfIterator;
+use pgrx::prelude::*;
+use pgrx::spi::SpiClient;
+use sha2::{Digest, Sha256};
+
+/// Every migration ever, in order. A released one never changes.
+const MIGRATIONS: &[(&str, &str)] = &[
+    ("0001_tenancy", include_str!("../../sql/migrations/0001_tenancy.sql")),
+    ("0002_configuration", include_str!("../../sql/migrations/0002_configuration.sql")),
+    ("0003_events", include_str!("../../sql/migrations/0003_events.sql")),
+    ("0004_commerce", include_str!("../../sql/migrations/0004_commerce.sql")),
+    ("0005_delivery", include_str!("../../sql/migrations/0005_delivery.sql")),
+    ("0006_views", include_str!("../../sql/migrations/0006_views.sql")),
+];
+
+/// Months of partitions that stand ready before maintain() has run once.
+const MONTHS_AHEAD: i32 = 3;
+
+/// Creates and upgrades the tables, in the caller's transaction, and sets owners, policies and grants. Returns
+/// the migrations it applied. For superusers: run it after CREATE EXTENSION, after ALTER EXTENSION UPDATE, and
+/// after restoring a dump.
+#[pg_extern]
+#[search_path(pg_catalog, nexus, pg_temp)]
+fn migrate() -> Result<SetOfIterator<'static, String>> {
+    // SAFETY: superuser() reads the current user's entry of a cache; it has no preconditions in a transaction.
+    #[allow(unsafe_code)]
+    let is_superuser = unsafe { pgrx::pg_sys::superuser() };
+    if !is_superuser {
+        return Err(pgrx::pg_sys::panic::ErrorReport::new(
+            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            "nexus.migrate() makes roles and tables and is for superusers",
+            "migrate",
+        )
+        .set_detail(r#"{"code": "NX304"}"#));
+    }
+    let applied = Spi::connect_mut(|client| {
+        if !is_there(client)? {
+            client.update(CREATE_SCHEMA_MIGRATION, None, &[]).map_err(internal)?;
+        }
+        // Two migrations at once would find the same ones pending.
+        client.update("lock table nexus.schema_migration in exclusive mode", None, &[]).map_err(internal)?;
+        client.update("select nexus.create_roles()", None, &[]).map_err(internal)?;
+        let mut applied = Vec::new();
+        for (name, script) in MIGRATIONS {
+            if !is_applied(client, name)? {
+                client.update(*script, None, &[]).map_err(internal)?;
+                let record = "insert into nexus.schema_migration (schema_migration_id, applied_version) values ($1, $2)";
+                let arguments = [(*name).into(), env!("CARGO_PKG_VERSION").into()];
+                client.update(record, None, &arguments).map_err(internal)?;
+                applied.push((*name).to_owned());
+            }
+        }
+        seed_connector_types(client)?;
+        let ahead = [MONTHS_AHEAD.into()];
+        client.update("select nexus._create_partitions($1)", None, &ahead).map_err(internal)?;
+        client.update("select nexus._begin_epoch()", None, &[]).map_err(internal)?;
+        client.update("select nexus._secure()", None, &[]).map_err(internal)?;
+        Ok(applied)
+    })?;
+    Ok(SetOfIterator::new(applied))
+}
+
+/// How many migrations this build has that the database has not.
+#[pg_extern(stable)]
+fn _pending_migrations() -> Result<i32> {
+    Spi::connect(|client| {
+        if !is_there(client)? {
+            return Ok(i32::try_from(MIGRATIONS.len()).unwrap_or(i32::MAX));
+        }
+        let mut pending = 0;
+        for (name, _) in MIGRATIONS {
+            pending += i32::from(!is_applied(client, name)?);
+        }
+        Ok(pending)
+    })
+}
+
+const CREATE_SCHEMA_MIGRATION: &str = "
+    create table nexus.schema_migration (
+        schema_migration_id text primary key,
+        applied_version     text not null,
+        applied_at          timestamptz not null default now()
+    )";
+
+fn is_there(client: &SpiClient<'_>) -> Result<bool> {
+    let found: Option<bool> = client
+        .select("select to_regclass('nexus.schema_migration') is not null", None, &[])
+        .and_then(|rows| rows.first().get_one())
+        .map_err(internal)?;
+    Ok(found == Some(true))
+}
+
+fn is_applied(client: &SpiClient<'_>, name: &str) -> Result<bool> {
+    let found: Option<bool> = client
+        .select(
+            "select exists (select from nexus.schema_migration m where m.schema_migration_id = $1)",
+            None,
+            &[name.into()],
+        )
+        .and_then(|rows| rows.first().get_one())
+        .map_err(internal)?;
+    Ok(found == Some(true))
+}
+
+/// Puts this build's manifests into nexus.connector_type: as a new current version where they differ from what
+/// an earlier build brought.
+fn seed_connector_types(client: &mut SpiClient<'_>) -> Result<()> {
+    for (connector_type, text) in built_in() {
+        let connector = Connector::from_toml(text).map_err(crate::error::report)?;
+        let manifest = serde_json::to_value(connector.manifest()).map_err(internal)?;
+        let sha256 = Sha256::digest(manifest.to_string()).to_vec();
+        let known: Option<bool> = client
+            .select(KNOWN_MANIFEST, None, &[(*connector_type).into(), sha256.clone().into()])
+            .and_then(|rows| rows.first().get_one())
+            .map_err(internal)?;
+        if known != Some(true) {
+            client.update(RETIRE_MANIFEST, None, &[(*connector_type).into()]).map_err(internal)?;
+            let arguments = [(*connector_type).into(), JsonB(manifest).into(), sha256.into()];
+            client.update(ADD_MANIFEST, None, &arguments).map_err(internal)?;
+        }
+    }
+    Ok(())
+}
+
+const KNOWN_MANIFEST: &str = "
+    select exists (select from nexus.connector_type m where m.connector_type = $1 and m.manifest_sha256 = $2)";
+
+const RETIRE_MANIFEST: &str =
+    "update nexus.connector_type m set is_current = false where m.connector_type = $1 and m.is_current";
+
+const ADD_MANIFEST: &str = "
+    insert into nexus.connector_type (connector_type, version, manifest, manifest_sha256, is_current)
+    select $1, coalesce(max(m.version), 0) + 1, $2, $3, true
+    from nexus.connector_type m where m.connector_type = $1";

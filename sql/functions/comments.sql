@@ -1,0 +1,21 @@
+-- Comments of the functions written in Rust, and of the schema; and the door stays shut until migrate() has
+-- granted what is granted.
+
+comment on schema nexus is 'Nexus: events in, golden entities, domain events and jobs out. Start with \d+ nexus.sales_order.';
+comment on function nexus.migrate() is
+    'Creates and upgrades the tables, sets owners, policies and grants; the migrations applied. For superusers, after CREATE EXTENSION, ALTER EXTENSION UPDATE and a restore.';
+comment on function nexus._pending_migrations() is 'How many migrations this build has that the database has not.';
+comment on function nexus.uuid_v7() is 'A new UUIDv7: in the order of time, without a sequence.';
+comment on function nexus.birth_id(uuid, uuid, uuid, text, text) is
+    'The id of a source''s record by tenant, environment, connector, kind and external id: source_record.birth_id.';
+comment on function nexus.normalize(text, text, bytea) is
+    'What a payload means: the canonical documents it gives, nothing written. Without a topic its shape decides.';
+comment on function nexus._derived_id(uuid, uuid) is 'The id of what exists once for a pair, such as an event''s delivery to a subscription.';
+comment on function nexus._matches_event_type(text[], text) is 'Whether one of a subscription''s patterns covers an event type.';
+comment on function nexus._check_flow(jsonb) is 'Refuses a flow''s definition that cannot work, naming the place.';
+comment on function nexus._check_subscription(text, text[]) is 'Refuses a subscription that cannot work, naming the place.';
+comment on function nexus._ingest_batch(uuid, jsonb, bytea[], boolean, text) is
+    'The work of ingest_batch, without its exception block.';
+
+revoke all on all functions in schema nexus from public;
+revoke all on schema nexus from public;

@@ -1,0 +1,30 @@
+create function nexus.due_tenants(max integer) returns table (tenant_id uuid, due_at timestamptz)
+language plpgsql stable security definer
+set search_path to pg_catalog, nexus, pg_temp
+as $$
+begin
+    if not nexus._session_is('nexus_gateway') then
+        raise insufficient_privilege using
+            message = format('role %I is no dispatcher', session_user), detail = '{"code": "NX304"}';
+    end if;
+    -- A loose index scan: one probe per tenant with deliveries, however many deliveries each has.
+    return query
+    with recursive each_tenant(id) as (
+        (select d.tenant_id from nexus.delivery d order by d.tenant_id limit 1)
+        union all
+        select (select d.tenant_id from nexus.delivery d where d.tenant_id > each_tenant.id order by d.tenant_id limit 1)
+        from each_tenant where each_tenant.id is not null
+    )
+    select each_tenant.id, earliest.due_at
+    from each_tenant
+    cross join lateral (
+        select d.due_at from nexus.delivery d
+        where d.tenant_id = each_tenant.id and d.due_at <= now() and (d.leased_until is null or d.leased_until < now())
+        order by d.due_at limit 1
+    ) earliest
+    where each_tenant.id is not null
+    order by earliest.due_at
+    limit $1;
+end;
+$$;
+comment on function nexus.due_tenants(integer) is 'Tenants with deliveries due now, the longest waiting first.';

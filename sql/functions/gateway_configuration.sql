@@ -1,0 +1,67 @@
+create function nexus.gateway_configuration(known_fingerprint text default null)
+returns table (fingerprint text, configuration jsonb)
+language plpgsql stable security definer
+set search_path to pg_catalog, nexus, pg_temp
+as $$
+declare
+    found_configuration jsonb;
+begin
+    if not nexus._session_is('nexus_gateway') then
+        raise insufficient_privilege using
+            message = format('role %I is no gateway', session_user),
+            hint = 'Grant it nexus_gateway.', detail = '{"code": "NX304"}';
+    end if;
+    if current_user <> session_user and (select rolsuper or rolbypassrls from pg_roles where rolname = current_user) then
+        raise insufficient_privilege using
+            message = format('nexus functions run as %I, which bypasses row-level security', current_user),
+            hint = 'Run select nexus.migrate() as a superuser: it sets owners and grants again.',
+            detail = '{"code": "NX305"}';
+    end if;
+    select jsonb_build_object(
+        'connectors', (select coalesce(jsonb_agg(jsonb_build_object(
+                'connector_id', c.connector_id, 'tenant_id', c.tenant_id, 'environment_id', c.environment_id,
+                'connector_type', c.connector_type, 'version', m.version, 'settings', c.settings)
+                order by c.connector_id), '[]')
+            from nexus.connector c
+            join nexus.tenant t on t.tenant_id = c.tenant_id and t.is_active
+            join nexus.connector_type m on m.connector_type = c.connector_type
+                and (m.version = c.pinned_version or c.pinned_version is null and m.is_current)
+            where c.is_active),
+        'connector_types', (select coalesce(jsonb_agg(jsonb_build_object(
+                'connector_type', m.connector_type, 'version', m.version, 'manifest', m.manifest)
+                order by m.connector_type, m.version), '[]')
+            from nexus.connector_type m
+            where m.is_current or exists (select from nexus.connector c
+                where c.connector_type = m.connector_type and c.pinned_version = m.version)),
+        'api_keys', (select coalesce(jsonb_agg(jsonb_build_object(
+                'api_key_id', k.api_key_id, 'tenant_id', k.tenant_id, 'environment_id', k.environment_id,
+                'environment', e.name, 'key_sha256', encode(k.key_sha256, 'hex'), 'scopes', k.scopes,
+                'expires_at', k.expires_at) order by k.api_key_id), '[]')
+            from nexus.api_key k
+            join nexus.tenant t on t.tenant_id = k.tenant_id and t.is_active
+            join nexus.environment e on e.tenant_id = k.tenant_id and e.environment_id = k.environment_id
+            where k.revoked_at is null and (k.expires_at is null or k.expires_at > now())),
+        'platform_keys', (select coalesce(jsonb_agg(jsonb_build_object(
+                'platform_key_id', k.platform_key_id, 'key_sha256', encode(k.key_sha256, 'hex'),
+                'expires_at', k.expires_at) order by k.platform_key_id), '[]')
+            from nexus.platform_key k
+            where k.revoked_at is null and (k.expires_at is null or k.expires_at > now())),
+        'data_keys', (select coalesce(jsonb_agg(jsonb_build_object(
+                'tenant_id', k.tenant_id, 'data_key_id', k.tenant_data_key_id,
+                'wrapped_key', encode(k.wrapped_key, 'base64'), 'master_key_id', k.master_key_id)
+                order by k.tenant_data_key_id), '[]')
+            from nexus.tenant_data_key k),
+        'secrets', (select coalesce(jsonb_agg(jsonb_build_object(
+                'secret_id', s.secret_id, 'tenant_id', s.tenant_id, 'owner_kind', s.owner_kind,
+                'owner_id', s.owner_id, 'name', s.name, 'data_key_id', s.tenant_data_key_id,
+                'sealed', encode(s.sealed, 'base64'), 'valid_until', s.valid_until)
+                order by s.created_at desc, s.secret_id desc), '[]')
+            from nexus.secret s where s.valid_until is null or s.valid_until > now())
+    ) into found_configuration;
+    fingerprint := md5(found_configuration::text);
+    configuration := case when fingerprint is distinct from known_fingerprint then found_configuration end;
+    return next;
+end;
+$$;
+comment on function nexus.gateway_configuration(text) is
+    'All that gateways hold in memory: active connectors, manifests, key hashes and sealed secrets; null while the fingerprint is the known one.';

@@ -1,0 +1,68 @@
+-- The way in. The work is Rust's nexus._ingest_batch; what stands here is the one exception block around it.
+
+create function nexus.ingest_batch(
+    tenant_id uuid, connector_ids uuid[], headers jsonb[], bodies bytea[], received_at timestamptz[], traceparents text[]
+) returns table (status text, event_id uuid, trace_id text, duplicate_of uuid, reason text)
+language plpgsql security definer
+set search_path to pg_catalog, nexus, pg_temp
+as $$
+declare
+    size constant integer := coalesce(cardinality(connector_ids), 0);
+    failure text;
+    -- The gateway checked the signatures, and rings the doorbell once for many batches.
+    is_gateway constant boolean := nexus._session_is('nexus_gateway')
+        and not (select r.rolsuper from pg_roles r where r.rolname = session_user);
+    requests constant jsonb := (
+        select coalesce(jsonb_agg(jsonb_build_object(
+            'connector_id', connector_ids[n], 'headers', headers[n], 'traceparent', traceparents[n],
+            'received_at', (extract(epoch from received_at[n]) * 1000000)::bigint) order by n), '[]')
+        from generate_series(1, coalesce(cardinality(connector_ids), 0)) n);
+begin
+    perform nexus._require_tenant($1);
+    if cardinality(headers) is distinct from size or cardinality(bodies) is distinct from size
+       or cardinality(received_at) is distinct from size or cardinality(traceparents) is distinct from size then
+        raise invalid_parameter_value using
+            message = 'ingest_batch needs arrays of one length', detail = '{"code": "NX403"}';
+    end if;
+    begin
+        return query select * from nexus._ingest_batch($1, requests, bodies, is_gateway, null);
+        return;
+    exception
+        -- What is about the data. Anything else (a lost lock, a full disk, a shutdown) is the caller's to retry.
+        when data_exception or integrity_constraint_violation or program_limit_exceeded or internal_error then
+            get stacked diagnostics failure = message_text;
+            raise warning 'a batch of % requests of tenant % failed and is taken one by one: %', size, $1, failure;
+    end;
+    if size = 1 then
+        -- Alone and still failing: kept as it is, with the database's own words as the reason.
+        return query select * from nexus._ingest_batch($1, requests, bodies, is_gateway, failure);
+        return;
+    end if;
+    for n in 1..size loop
+        return query select * from nexus.ingest_batch(
+            $1, connector_ids[n:n], headers[n:n], bodies[n:n], received_at[n:n], traceparents[n:n]);
+    end loop;
+end;
+$$;
+comment on function nexus.ingest_batch(uuid, uuid[], jsonb[], bytea[], timestamptz[], text[]) is
+    'Takes in a batch of requests of one tenant in one transaction; a row per request, in order. A bad one does not fail the others; one for no active connector of the tenant is rejected.';
+
+create function nexus.ingest(
+    tenant_id uuid, connector_id uuid, headers jsonb, body bytea,
+    received_at timestamptz default now(), traceparent text default null
+) returns table (status text, event_id uuid, trace_id text, duplicate_of uuid, reason text)
+language plpgsql
+set search_path to pg_catalog, nexus, pg_temp
+as $$
+begin
+    return query select * from nexus.ingest_batch($1, array[$2], array[$3], array[$4], array[$5], array[$6]) r
+                 where r.status <> 'rejected';
+    if not found then
+        raise no_data_found using
+            message = format('tenant %s has no active connector %s', $1, $2),
+            hint = 'select connector_id, name from nexus.connector lists them.', detail = '{"code": "NX404"}';
+    end if;
+end;
+$$;
+comment on function nexus.ingest(uuid, uuid, jsonb, bytea, timestamptz, text) is
+    'Takes in one request: event, records, golden entities, domain events, jobs and deliveries in one transaction.';

@@ -1,0 +1,66 @@
+-- History is partitioned by month of the UUIDv7 in its key, whose first 48 bits are milliseconds since 1970.
+
+create function nexus._uuid_at(at timestamptz) returns uuid
+language plpgsql immutable parallel safe
+set search_path to pg_catalog, nexus, pg_temp
+as $$
+begin
+    return (lpad(to_hex((extract(epoch from at) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid;
+end;
+$$;
+comment on function nexus._uuid_at(timestamptz) is 'The least UUIDv7 of that moment: a partition''s bound, and a filter by time on a key.';
+
+create function nexus._create_partitions(months_ahead integer) returns integer
+language plpgsql
+set search_path to pg_catalog, nexus, pg_temp
+as $$
+declare
+    parent text;
+    month timestamptz;
+    partition text;
+    made integer := 0;
+begin
+    foreach parent in array array['event', 'activity_log', 'domain_event', 'webhook_delivery_log'] loop
+        -- One month back, for clocks that are behind when a month begins.
+        for month in
+            select m at time zone 'UTC' from generate_series(
+                date_trunc('month', now() at time zone 'UTC') - interval '1 month',
+                date_trunc('month', now() at time zone 'UTC') + make_interval(months => months_ahead),
+                interval '1 month') m
+        loop
+            partition := format('%s_%s', parent, to_char(month at time zone 'UTC', 'YYYY_MM'));
+            if to_regclass('nexus.' || partition) is null then
+                execute format('create table nexus.%I partition of nexus.%I for values from (%L) to (%L)', partition, parent,
+                               nexus._uuid_at(month), nexus._uuid_at((month at time zone 'UTC' + interval '1 month') at time zone 'UTC'));
+                -- Read through its parent only: a partition has no policy, so it shows nothing, and no grants.
+                execute format('alter table nexus.%I owner to nexus_owner', partition);
+                execute format('alter table nexus.%I enable row level security, force row level security', partition);
+                made := made + 1;
+            end if;
+        end loop;
+    end loop;
+    return made;
+end;
+$$;
+comment on function nexus._create_partitions(integer) is 'Makes the monthly partitions of all history up to so many months ahead; how many were missing.';
+
+create function nexus._begin_epoch() returns integer
+language plpgsql
+set search_path to pg_catalog, nexus, pg_temp
+as $$
+declare
+    here record;
+    known nexus.outbox_epoch;
+begin
+    select s.system_identifier, c.timeline_id into here from pg_control_system() s, pg_control_checkpoint() c;
+    select * into known from nexus.outbox_epoch o order by o.epoch desc limit 1;
+    if known.epoch is null
+       or known.system_identifier <> here.system_identifier or known.timeline <> here.timeline_id then
+        insert into nexus.outbox_epoch (epoch, system_identifier, timeline)
+        values (coalesce(known.epoch, 0) + 1, here.system_identifier, here.timeline_id);
+    end if;
+    return (select max(o.epoch) from nexus.outbox_epoch o);
+end;
+$$;
+comment on function nexus._begin_epoch() is
+    'Begins a new epoch of the outbox where the database stands on another cluster or timeline than before; the current epoch.';

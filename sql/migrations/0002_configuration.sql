@@ -1,0 +1,71 @@
+-- What a tenant has set up: connectors, flows and subscriptions.
+
+create table nexus.connector_type (
+    connector_type  text not null,
+    version         integer not null,
+    manifest        jsonb not null,
+    manifest_sha256 bytea not null,
+    is_current      boolean not null,
+    registered_at   timestamptz not null default now(),
+    primary key (connector_type, version)
+);
+comment on table nexus.connector_type is
+    'Manifests by platform and version. The current one serves every connector that pins none.';
+create unique index connector_type_current_idx on nexus.connector_type (connector_type) where is_current;
+
+create table nexus.connector (
+    tenant_id      uuid not null,
+    connector_id   uuid not null,
+    environment_id uuid not null,
+    connector_type text not null,
+    pinned_version integer,
+    name           text not null,
+    settings       jsonb not null default '{}',
+    is_active      boolean not null default true,
+    created_at     timestamptz not null default now(),
+    updated_at     timestamptz not null default now(),
+    primary key (tenant_id, connector_id),
+    foreign key (tenant_id, environment_id) references nexus.environment,
+    constraint connector_name_once unique (tenant_id, environment_id, name),
+    constraint connector_settings_object check (jsonb_typeof(settings) = 'object')
+);
+comment on table nexus.connector is 'One connected shop, marketplace or ERP. Its secrets are in nexus.secret.';
+comment on column nexus.connector.pinned_version is 'The manifest version to stay on; null follows the current one.';
+comment on column nexus.connector.settings is 'Settings the manifest asks for, such as time_zone. Never secrets.';
+
+create table nexus.flow (
+    tenant_id      uuid not null,
+    flow_id        uuid not null,
+    environment_id uuid not null,
+    name           text not null,
+    definition     jsonb not null,
+    is_active      boolean not null default true,
+    created_at     timestamptz not null default now(),
+    updated_at     timestamptz not null default now(),
+    primary key (tenant_id, flow_id),
+    foreign key (tenant_id, environment_id) references nexus.environment,
+    constraint flow_name_once unique (tenant_id, environment_id, name)
+);
+comment on table nexus.flow is 'What to do when a source record changes: a job for an execution URL.';
+comment on column nexus.flow.definition is
+    'kinds, topics and connector_ids it listens to, execution_url, retry policy; see docs/flows.md.';
+
+create table nexus.webhook_subscription (
+    tenant_id               uuid not null,
+    webhook_subscription_id uuid not null,
+    environment_id          uuid not null,
+    url                     text not null,
+    event_types             text[] not null,
+    description             text,
+    status                  text not null default 'active',
+    disabled_reason         text,
+    created_at              timestamptz not null default now(),
+    updated_at              timestamptz not null default now(),
+    primary key (tenant_id, webhook_subscription_id),
+    foreign key (tenant_id, environment_id) references nexus.environment,
+    constraint webhook_subscription_event_types_some check (event_types <> '{}'),
+    constraint webhook_subscription_status_known check (status in ('active', 'paused', 'disabled')),
+    constraint webhook_subscription_disabled_why check ((status = 'disabled') = (disabled_reason is not null))
+);
+comment on table nexus.webhook_subscription is 'Who wants which domain events, and where.';
+comment on column nexus.webhook_subscription.event_types is 'Types such as order.created, or patterns such as order.* or *.';

@@ -1,0 +1,116 @@
+-- What came in: events, the ledger that tells duplicates, each source's records, and the log.
+
+create table nexus.event (
+    tenant_id        uuid not null,
+    event_id         uuid not null,
+    environment_id   uuid not null,
+    connector_id     uuid not null,
+    connector_type   text not null,
+    manifest_version integer not null,
+    topic            text,
+    status           text not null,
+    reason_code      text,
+    reason           text,
+    outcome          jsonb,
+    trace_id         text not null,
+    parent_span_id   text,
+    delivery_key     text,
+    emitted_at       timestamptz,
+    received_at      timestamptz not null,
+    is_verified      boolean not null,
+    headers          jsonb not null,
+    body             bytea compression lz4 not null,
+    primary key (tenant_id, event_id),
+    constraint event_status_known check (status in ('accepted', 'ignored', 'quarantined')),
+    constraint event_reason_given check ((status = 'accepted') = (reason is null)),
+    constraint event_trace_id_form check (trace_id ~ '^[0-9a-f]{32}$')
+) partition by range (event_id);
+comment on table nexus.event is
+    'Every authentic request as it was received, byte for byte, once. Partitioned by the time in event_id.';
+comment on column nexus.event.status is
+    'accepted: became documents; ignored: nothing to do, see reason; quarantined: kept until its mapping is mended.';
+comment on column nexus.event.is_verified is 'A gateway checked the platform''s signature; false: taken in by SQL, under the caller''s own rights.';
+comment on column nexus.event.outcome is
+    'What came of it: {"documents": [{"kind", "external_id", "entity_id", "result"}], "no_job": why}; result is created, changed, unchanged, stale or deleted.';
+comment on column nexus.event.delivery_key is 'The platform''s own id of the delivery, where it has one.';
+comment on column nexus.event.emitted_at is 'When the platform says it sent it.';
+create index event_trace_id_idx on nexus.event (tenant_id, trace_id);
+
+create table nexus.idempotency_key (
+    tenant_id     uuid not null,
+    connector_id  uuid not null,
+    key_sha256    bytea not null,
+    event_id      uuid not null,
+    first_seen_at timestamptz not null,
+    primary key (tenant_id, connector_id, key_sha256)
+);
+comment on table nexus.idempotency_key is
+    'The ledger of deliveries seen. Apart from nexus.event, so that it outlives the events'' retention.';
+
+create table nexus.source_record (
+    tenant_id           uuid not null,
+    birth_id            uuid not null,
+    source_record_id    uuid generated always as (birth_id) stored,
+    environment_id      uuid not null,
+    connector_id        uuid not null,
+    kind                text not null,
+    external_id         text not null,
+    entity_id           uuid not null,
+    document            jsonb compression lz4 not null,
+    source_time         timestamptz not null,
+    observed_at         timestamptz not null,
+    group_versions      jsonb,
+    deleted_source_time timestamptz,
+    deleted_observed_at timestamptz,
+    is_deleted          boolean not null,
+    event_id            uuid not null,
+    manifest_version    integer not null,
+    created_at          timestamptz not null,
+    updated_at          timestamptz not null,
+    primary key (tenant_id, birth_id),
+    constraint source_record_external_id_length check (length(external_id) between 1 and 255)
+) with (fillfactor = 85);
+comment on table nexus.source_record is
+    'What each source says of each of its records: the join of all its claims, whatever order they came in.';
+comment on column nexus.source_record.birth_id is
+    'UUIDv5 of tenant, environment, connector, kind and external id: known before the record is, and for ever.';
+comment on column nexus.source_record.source_record_id is 'The same as birth_id, under the name every table''s key has.';
+comment on column nexus.source_record.entity_id is 'The golden row this record contributes to: <kind>_id in the table of its kind.';
+comment on column nexus.source_record.document is 'The canonical document as this source claims it. Amounts are strings, digit for digit.';
+comment on column nexus.source_record.source_time is
+    'When the source says it last changed, no later than observed_at + 5 minutes; the first part of the version.';
+comment on column nexus.source_record.observed_at is 'When we, or the platform sending it, saw that claim; the second part of the version.';
+comment on column nexus.source_record.group_versions is
+    'Versions of the field groups that differ from the record''s: {"group": [source_time, observed_at]} in microseconds since 1970.';
+comment on column nexus.source_record.is_deleted is 'The latest claim of this source is that the record is gone.';
+comment on column nexus.source_record.event_id is 'The event that last raised the version.';
+create index source_record_entity_id_idx on nexus.source_record (tenant_id, entity_id);
+
+create table nexus.source_record_alias (
+    tenant_id uuid not null,
+    alias_id  uuid not null,
+    birth_id  uuid,
+    primary key (tenant_id, alias_id)
+);
+comment on table nexus.source_record_alias is
+    'Other ids under which a source refers to its record, such as a variant''s inventory item. alias_id is derived like birth_id; birth_id is null while something refers to an alias that no record has claimed.';
+
+create table nexus.activity_log (
+    tenant_id       uuid not null,
+    activity_log_id uuid not null,
+    environment_id  uuid,
+    at              timestamptz not null default now(),
+    actor           text not null default session_user,
+    stage           text,
+    action          text not null,
+    trace_id        text,
+    event_id        uuid,
+    object_kind     text,
+    object_id       uuid,
+    detail          jsonb not null default '{}',
+    primary key (tenant_id, activity_log_id)
+) partition by range (activity_log_id);
+comment on table nexus.activity_log is
+    'Who changed what configuration, and what happened to input that left no row of its own (a duplicate, a callback).';
+create index activity_log_trace_id_idx on nexus.activity_log (tenant_id, trace_id) where trace_id is not null;
+create index activity_log_event_id_idx on nexus.activity_log (tenant_id, event_id) where event_id is not null;

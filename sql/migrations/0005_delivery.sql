@@ -1,0 +1,128 @@
+-- What goes out: the outbox, jobs, the queue of deliveries and the log of attempts.
+
+create table nexus.outbox_epoch (
+    epoch             integer primary key,
+    system_identifier bigint not null,
+    timeline          integer not null,
+    began_at          timestamptz not null default now()
+);
+comment on table nexus.outbox_epoch is
+    'Rises when the outbox stands on another cluster or timeline than before, where transaction ids start anew.';
+
+create table nexus.domain_event (
+    tenant_id       uuid not null,
+    domain_event_id uuid not null,
+    environment_id  uuid not null,
+    epoch           integer not null,
+    xact_id         xid8 not null default pg_current_xact_id(),
+    event_type      text not null,
+    schema_version  integer not null default 1,
+    dedupe_key      text not null,
+    entity_kind     text,
+    entity_id       uuid,
+    entity_version  bigint,
+    changed         text[] not null default '{}',
+    payload         jsonb compression lz4 not null,
+    trace_id        text not null,
+    event_id        uuid,
+    created_at      timestamptz not null,
+    primary key (tenant_id, domain_event_id)
+) partition by range (domain_event_id);
+comment on table nexus.domain_event is
+    'The outbox: one row for every real change of a golden entity, written in the transaction that made it.';
+comment on column nexus.domain_event.xact_id is 'With epoch and domain_event_id its position; see nexus.read_domain_events.';
+comment on column nexus.domain_event.dedupe_key is 'The same for the same change, also in a replay.';
+comment on column nexus.domain_event.event_id is 'The inbound event that caused it.';
+create index domain_event_position_idx on nexus.domain_event (tenant_id, epoch, xact_id, domain_event_id);
+create index domain_event_trace_id_idx on nexus.domain_event (tenant_id, trace_id);
+
+create table nexus.job (
+    tenant_id          uuid not null,
+    job_id             uuid not null,
+    environment_id     uuid not null,
+    flow_id            uuid not null,
+    event_id           uuid not null,
+    trace_id           text not null,
+    entity_kind        text not null,
+    entity_id          uuid not null,
+    birth_id           uuid not null,
+    normalized_payload jsonb compression lz4 not null,
+    status             text not null default 'pending',
+    attempt            integer not null default 0,
+    result             jsonb,
+    error_code         text,
+    error              text,
+    created_at         timestamptz not null,
+    updated_at         timestamptz not null,
+    finished_at        timestamptz,
+    primary key (tenant_id, job_id),
+    constraint job_status_known check (status in ('pending', 'dispatched', 'awaiting_callback', 'retry',
+                                                  'succeeded', 'failed', 'dead', 'cancelled')),
+    constraint job_finished_when_ended check
+        ((status in ('succeeded', 'failed', 'dead', 'cancelled')) = (finished_at is not null)),
+    constraint job_attempted_before_outcome check (attempt > 0 or status in ('pending', 'cancelled'))
+) with (fillfactor = 85);
+comment on table nexus.job is 'One execution of a flow for one changed record; docs/state-machine.md draws its states.';
+comment on column nexus.job.normalized_payload is 'The joined source record at the time of the event, so that a stale event never regresses a destination.';
+comment on column nexus.job.attempt is 'The number of the latest attempt; 0 before the first.';
+create index job_event_id_idx on nexus.job (tenant_id, event_id);
+create index job_ended_badly_idx on nexus.job (tenant_id, environment_id, job_id) where status in ('failed', 'dead');
+
+create table nexus.delivery (
+    tenant_id       uuid not null,
+    delivery_id     uuid not null,
+    environment_id  uuid not null,
+    kind            text not null,
+    destination_id  uuid not null,
+    job_id          uuid,
+    domain_event_id uuid,
+    trace_id        text not null,
+    attempt         integer not null default 0,
+    due_at          timestamptz not null,
+    leased_until    timestamptz,
+    leased_by       text,
+    created_at      timestamptz not null,
+    primary key (tenant_id, delivery_id),
+    constraint delivery_of_one_thing check
+        ((kind = 'job' and job_id is not null and domain_event_id is null)
+      or (kind = 'webhook' and domain_event_id is not null and job_id is null)),
+    constraint delivery_lease_whole check ((leased_until is null) = (leased_by is null))
+) with (fillfactor = 70);
+comment on table nexus.delivery is 'The queue: only live work. A row goes when its delivery has ended.';
+comment on column nexus.delivery.destination_id is 'The flow (job) or the webhook subscription it is for.';
+comment on column nexus.delivery.attempt is 'Attempts begun so far.';
+comment on column nexus.delivery.leased_until is 'Until then a dispatcher works on it; afterwards any may take it. Not indexed: a claim stays a HOT update.';
+create index delivery_due_at_idx on nexus.delivery (tenant_id, due_at);
+create index delivery_job_id_idx on nexus.delivery (tenant_id, job_id) where job_id is not null;
+
+create table nexus.webhook_delivery_log (
+    tenant_id               uuid not null,
+    webhook_delivery_log_id uuid not null,
+    environment_id          uuid not null,
+    delivery_id             uuid not null,
+    kind                    text not null,
+    destination_id          uuid not null,
+    job_id                  uuid,
+    domain_event_id         uuid,
+    trace_id                text not null,
+    attempt                 integer not null,
+    outcome                 text not null,
+    url                     text,
+    status_code             integer,
+    latency_ms              integer,
+    error_class             text,
+    error                   text,
+    response_headers        jsonb,
+    response_body           text compression lz4,
+    next_attempt_at         timestamptz,
+    attempted_at            timestamptz not null,
+    primary key (tenant_id, webhook_delivery_log_id),
+    constraint webhook_delivery_log_outcome_known check
+        (outcome in ('succeeded', 'awaiting_callback', 'retry', 'dead')),
+    constraint webhook_delivery_log_retry_when check ((outcome = 'retry') = (next_attempt_at is not null))
+) partition by range (webhook_delivery_log_id);
+comment on table nexus.webhook_delivery_log is 'One row per attempt of a job or webhook: what came back, how long it took, what is next.';
+comment on column nexus.webhook_delivery_log.response_body is 'At most the first 4 KiB.';
+comment on column nexus.webhook_delivery_log.error_class is 'dns, connect, tls, timeout, http, ssrf or callback_timeout; null when it succeeded.';
+create index webhook_delivery_log_delivery_id_idx on nexus.webhook_delivery_log (tenant_id, delivery_id);
+create index webhook_delivery_log_trace_id_idx on nexus.webhook_delivery_log (tenant_id, trace_id);
