@@ -1,0 +1,34 @@
+# The commands of this repository. What they do is in scripts/, each of which explains itself at its top.
+# NEXUS_PORT, NEXUS_PG_CONFIG, NEXUS_HOME and CARGO_TARGET_DIR are respected.
+
+.DEFAULT_GOAL := help
+.PHONY: help run up down test lint build install clean-local
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Set up what is missing, build, start, play the demo, serve until Ctrl-C
+	@scripts/local.sh run
+
+up: ## The same in the background; writes .nexus/demo.json
+	@scripts/local.sh up
+
+down: ## Stop what `make up` started
+	@scripts/local.sh down
+
+test: ## Set up what is missing, build, run every test
+	@scripts/test.sh
+
+lint: ## Format, clippy, dependency rule, shellcheck
+	@scripts/lint.sh
+
+build: ## Build the gateway, the demo and the extension (into the private PostgreSQL tree)
+	@scripts/setup.sh
+	@scripts/build.sh
+
+install: ## Install the extension into this machine's own PostgreSQL
+	@scripts/setup.sh
+	@scripts/build.sh system
+
+clean-local: ## Stop Nexus and remove its private cluster, keys and logs
+	@scripts/local.sh clean

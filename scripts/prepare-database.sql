@@ -1,0 +1,11 @@
+-- Run as a superuser in the database that Nexus is to live in; repeatable, so local.sh and compose.yaml run it at
+-- every start. The environment gives NEXUS_GATEWAY_PASSWORD.
+create extension if not exists nexus;
+alter extension nexus update;
+select nexus.migrate();
+
+-- The gateway's own login. Its password is set each time, so that file and role cannot differ.
+\getenv password NEXUS_GATEWAY_PASSWORD
+select 'create role nexus_gateway_login login in role nexus_gateway'
+ where not exists (select from pg_roles where rolname = 'nexus_gateway_login') \gexec
+alter role nexus_gateway_login password :'password';

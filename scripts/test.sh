@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Every test, from the pure rules up to the black-box suites against a real cluster and a real gateway.
+# Builds what they run first. Goes on after a failure, so that one run shows all of them, and then ends non-zero.
+#
+# The suites find their surroundings by environment: NEXUS_BIN_DIR (the built `nexus` and `nexus-demo`),
+# NEXUS_FIXTURES (real payloads of platforms), scripts/cluster.sh for clusters of their own.
+set -euo pipefail
+# shellcheck source=scripts/environment.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/environment.sh"
+
+"$CHECKOUT/scripts/setup.sh" pgbouncer
+use_postgres
+"$CHECKOUT/scripts/build.sh"
+
+export NEXUS_BIN_DIR=$CARGO_TARGET_DIR/release
+export NEXUS_FIXTURES=${NEXUS_FIXTURES:-$(realpath -m -- "$CHECKOUT/../shared/fixtures")}
+cd -- "$CHECKOUT"
+status=0
+cargo test --release --no-fail-fast -p nexus-core -p nexus-gateway -p nexus-demo || status=1
+cargo test --release --no-fail-fast -p nexus-tests || status=1
+exit "$status"
