@@ -391,3 +391,196 @@ comment on column nexus.sales_order_line.tax_rate is 'Fraction: 0.21 is 21 perce
 comment on column nexus.sales_order_line.custom_fields is 'What the source has beyond these columns.';
 create index sales_order_line_sales_order_id_idx on nexus.sales_order_line (tenant_id, sales_order_id);
 create index sales_order_line_product_variant_birth_id_idx on nexus.sales_order_line (tenant_id, product_variant_birth_id);
+
+create table nexus.fulfillment (
+    tenant_id            uuid not null,
+    fulfillment_id       uuid not null,
+    environment_id       uuid not null,
+    sales_order_id       uuid,
+    sales_order_birth_id uuid,
+    location_id          uuid,
+    location_birth_id    uuid,
+    status               text,
+    source_status        text,
+    carrier              text,
+    service              text,
+    tracking_numbers     text[],
+    tracking_urls        text[],
+    shipped_at           timestamptz,
+    delivered_at         timestamptz,
+    source_created_at    timestamptz,
+    custom_fields        jsonb,
+    entity_version       bigint not null,
+    deleted_at           timestamptz,
+    created_at           timestamptz not null,
+    updated_at           timestamptz not null,
+    primary key (tenant_id, fulfillment_id),
+    constraint fulfillment_status_known check (status in ('pending', 'in_progress', 'shipped', 'delivered', 'cancelled', 'failed', 'unknown'))
+) with (fillfactor = 85);
+comment on table nexus.fulfillment is 'What left, or is to leave, for the buyer.';
+comment on column nexus.fulfillment.sales_order_id is 'Its order; the row may arrive later.';
+comment on column nexus.fulfillment.sales_order_birth_id is 'What the source named as its order.';
+comment on column nexus.fulfillment.location_id is 'Where it leaves from.';
+comment on column nexus.fulfillment.location_birth_id is 'What the source named as the location.';
+comment on column nexus.fulfillment.status is 'Where it stands.';
+comment on column nexus.fulfillment.source_status is 'The source''s own words.';
+comment on column nexus.fulfillment.service is 'The carrier''s service.';
+comment on column nexus.fulfillment.source_created_at is 'When the source created it.';
+comment on column nexus.fulfillment.custom_fields is 'What the source has beyond these columns.';
+comment on column nexus.fulfillment.entity_version is 'Rises with every change of this row; domain events carry it.';
+comment on column nexus.fulfillment.deleted_at is 'When every source had deleted it; null while one still has it.';
+comment on column nexus.fulfillment.created_at is 'When Nexus first wrote it.';
+comment on column nexus.fulfillment.updated_at is 'When Nexus last changed it.';
+create index fulfillment_sales_order_id_idx on nexus.fulfillment (tenant_id, sales_order_id);
+
+create table nexus.fulfillment_line (
+    tenant_id                    uuid not null,
+    fulfillment_line_id          uuid not null,
+    environment_id               uuid not null,
+    fulfillment_id               uuid not null,
+    connector_id                 uuid not null,
+    external_id                  text not null,
+    position                     integer not null,
+    sales_order_line_external_id text,
+    product_variant_id           uuid,
+    product_variant_birth_id     uuid,
+    sku                          text,
+    title                        text,
+    quantity                     numeric,
+    primary key (tenant_id, fulfillment_line_id),
+    foreign key (tenant_id, fulfillment_id) references nexus.fulfillment
+) with (fillfactor = 85);
+comment on table nexus.fulfillment_line is 'What is in a fulfillment.';
+comment on column nexus.fulfillment_line.connector_id is 'The source these lines survive from.';
+comment on column nexus.fulfillment_line.external_id is 'The line''s id in its source.';
+comment on column nexus.fulfillment_line.position is 'Order in the source, from 1.';
+comment on column nexus.fulfillment_line.sales_order_line_external_id is 'The order line''s id in the same source.';
+comment on column nexus.fulfillment_line.product_variant_id is 'The variant; equal to product_variant_birth_id until it is known.';
+comment on column nexus.fulfillment_line.product_variant_birth_id is 'What the source named as the variant.';
+create index fulfillment_line_fulfillment_id_idx on nexus.fulfillment_line (tenant_id, fulfillment_id);
+create index fulfillment_line_product_variant_birth_id_idx on nexus.fulfillment_line (tenant_id, product_variant_birth_id);
+
+create table nexus.refund (
+    tenant_id            uuid not null,
+    refund_id            uuid not null,
+    environment_id       uuid not null,
+    sales_order_id       uuid,
+    sales_order_birth_id uuid,
+    currency             text,
+    amount               numeric,
+    tax_amount           numeric,
+    shipping_amount      numeric,
+    reason               text,
+    note                 text,
+    source_status        text,
+    refunded_at          timestamptz,
+    source_created_at    timestamptz,
+    custom_fields        jsonb,
+    entity_version       bigint not null,
+    deleted_at           timestamptz,
+    created_at           timestamptz not null,
+    updated_at           timestamptz not null,
+    primary key (tenant_id, refund_id),
+    constraint refund_currency_form check (currency ~ '^[A-Z]{3}$')
+) with (fillfactor = 85);
+comment on table nexus.refund is 'Money given back, and what came back for it.';
+comment on column nexus.refund.sales_order_id is 'Its order; the row may arrive later.';
+comment on column nexus.refund.sales_order_birth_id is 'What the source named as its order.';
+comment on column nexus.refund.currency is 'ISO 4217, of every amount.';
+comment on column nexus.refund.amount is 'Given back in all, positive, tax included.';
+comment on column nexus.refund.tax_amount is 'The tax in it.';
+comment on column nexus.refund.shipping_amount is 'The shipping in it.';
+comment on column nexus.refund.source_status is 'The source''s own words.';
+comment on column nexus.refund.source_created_at is 'When the source created it.';
+comment on column nexus.refund.custom_fields is 'What the source has beyond these columns.';
+comment on column nexus.refund.entity_version is 'Rises with every change of this row; domain events carry it.';
+comment on column nexus.refund.deleted_at is 'When every source had deleted it; null while one still has it.';
+comment on column nexus.refund.created_at is 'When Nexus first wrote it.';
+comment on column nexus.refund.updated_at is 'When Nexus last changed it.';
+create index refund_sales_order_id_idx on nexus.refund (tenant_id, sales_order_id);
+
+create table nexus.refund_line (
+    tenant_id                    uuid not null,
+    refund_line_id               uuid not null,
+    environment_id               uuid not null,
+    refund_id                    uuid not null,
+    connector_id                 uuid not null,
+    external_id                  text not null,
+    position                     integer not null,
+    sales_order_line_external_id text,
+    product_variant_id           uuid,
+    product_variant_birth_id     uuid,
+    sku                          text,
+    title                        text,
+    quantity                     numeric,
+    amount                       numeric,
+    tax_amount                   numeric,
+    is_restocked                 boolean,
+    primary key (tenant_id, refund_line_id),
+    foreign key (tenant_id, refund_id) references nexus.refund
+) with (fillfactor = 85);
+comment on table nexus.refund_line is 'What a refund is for.';
+comment on column nexus.refund_line.connector_id is 'The source these lines survive from.';
+comment on column nexus.refund_line.external_id is 'The line''s id in its source.';
+comment on column nexus.refund_line.position is 'Order in the source, from 1.';
+comment on column nexus.refund_line.sales_order_line_external_id is 'The order line''s id in the same source.';
+comment on column nexus.refund_line.product_variant_id is 'The variant; equal to product_variant_birth_id until it is known.';
+comment on column nexus.refund_line.product_variant_birth_id is 'What the source named as the variant.';
+comment on column nexus.refund_line.amount is 'Positive.';
+comment on column nexus.refund_line.is_restocked is 'Whether it went back to stock.';
+create index refund_line_refund_id_idx on nexus.refund_line (tenant_id, refund_id);
+create index refund_line_product_variant_birth_id_idx on nexus.refund_line (tenant_id, product_variant_birth_id);
+
+create table nexus.payment (
+    tenant_id               uuid not null,
+    payment_id              uuid not null,
+    environment_id          uuid not null,
+    sales_order_id          uuid,
+    sales_order_birth_id    uuid,
+    refund_id               uuid,
+    refund_birth_id         uuid,
+    parent_payment_id       uuid,
+    parent_payment_birth_id uuid,
+    payment_kind            text,
+    status                  text,
+    source_status           text,
+    gateway                 text,
+    gateway_reference       text,
+    method                  text,
+    currency                text,
+    amount                  numeric,
+    error_code              text,
+    processed_at            timestamptz,
+    source_created_at       timestamptz,
+    custom_fields           jsonb,
+    entity_version          bigint not null,
+    deleted_at              timestamptz,
+    created_at              timestamptz not null,
+    updated_at              timestamptz not null,
+    primary key (tenant_id, payment_id),
+    constraint payment_payment_kind_known check (payment_kind in ('authorization', 'capture', 'sale', 'refund', 'void', 'chargeback', 'unknown')),
+    constraint payment_status_known check (status in ('pending', 'succeeded', 'failed', 'cancelled', 'unknown')),
+    constraint payment_currency_form check (currency ~ '^[A-Z]{3}$')
+) with (fillfactor = 85);
+comment on table nexus.payment is 'A movement of money, or an attempt at one.';
+comment on column nexus.payment.sales_order_id is 'Its order; the row may arrive later.';
+comment on column nexus.payment.sales_order_birth_id is 'What the source named as its order.';
+comment on column nexus.payment.refund_id is 'The refund it pays out.';
+comment on column nexus.payment.refund_birth_id is 'What the source named as the refund.';
+comment on column nexus.payment.parent_payment_id is 'The payment it captures, refunds or voids.';
+comment on column nexus.payment.parent_payment_birth_id is 'What the source named as that payment.';
+comment on column nexus.payment.payment_kind is 'Which way the money moves, or is held.';
+comment on column nexus.payment.source_status is 'The source''s own words.';
+comment on column nexus.payment.gateway is 'Who moves it.';
+comment on column nexus.payment.gateway_reference is 'The gateway''s id of it.';
+comment on column nexus.payment.method is 'Such as ideal or visa.';
+comment on column nexus.payment.currency is 'ISO 4217.';
+comment on column nexus.payment.amount is 'Positive; payment_kind gives the direction.';
+comment on column nexus.payment.error_code is 'Why it failed, in the gateway''s words.';
+comment on column nexus.payment.source_created_at is 'When the source created it.';
+comment on column nexus.payment.custom_fields is 'What the source has beyond these columns.';
+comment on column nexus.payment.entity_version is 'Rises with every change of this row; domain events carry it.';
+comment on column nexus.payment.deleted_at is 'When every source had deleted it; null while one still has it.';
+comment on column nexus.payment.created_at is 'When Nexus first wrote it.';
+comment on column nexus.payment.updated_at is 'When Nexus last changed it.';
+create index payment_sales_order_id_idx on nexus.payment (tenant_id, sales_order_id);

@@ -25,13 +25,24 @@ pub(super) fn reference_name(name: &'static str) -> &'static str {
         "product_variant" => "product_variant_external_id",
         "location" => "location_external_id",
         "sales_order" => "sales_order_external_id",
+        "refund" => "refund_external_id",
+        "parent_payment" => "parent_payment_external_id",
         other => other,
     }
 }
 
 /// Every kind, parents before those that refer to them.
-pub static KINDS: [&Kind; 6] =
-    [&CUSTOMER, &PRODUCT, &PRODUCT_VARIANT, &LOCATION, &INVENTORY_LEVEL, &SALES_ORDER];
+pub static KINDS: [&Kind; 9] = [
+    &CUSTOMER,
+    &PRODUCT,
+    &PRODUCT_VARIANT,
+    &LOCATION,
+    &INVENTORY_LEVEL,
+    &SALES_ORDER,
+    &FULFILLMENT,
+    &REFUND,
+    &PAYMENT,
+];
 
 /// A person or company that buys.
 static CUSTOMER: Kind = Kind {
@@ -231,4 +242,98 @@ static SALES_ORDER: Kind = Kind {
             field("custom_fields", Json),
         ],
     }),
+};
+
+/// What left, or is to leave, for the buyer: a parcel, a pick-up, a download.
+static FULFILLMENT: Kind = Kind {
+    name: "fulfillment",
+    event_family: "fulfillment",
+    fields: &[
+        field("sales_order", Reference("sales_order")),
+        field("location", Reference("location")),
+        field("status", Vocabulary(of::SHIPMENT_STATUS)),
+        field("source_status", Text),
+        field("carrier", Text),
+        field("service", Text),
+        field("tracking_numbers", TextList),
+        field("tracking_urls", TextList),
+        field("shipped_at", Timestamp),
+        field("delivered_at", Timestamp),
+        field("source_created_at", Timestamp),
+        field("custom_fields", Json),
+    ],
+    derived: &[],
+    is_per_source: false,
+    children: Some(Children {
+        field: "lines",
+        table: "fulfillment_line",
+        fields: &[
+            field("sales_order_line_external_id", Text),
+            field("product_variant", Reference("product_variant")),
+            field("sku", Text),
+            field("title", Text),
+            field("quantity", Decimal),
+        ],
+    }),
+};
+
+/// Money given back, and what came back for it.
+static REFUND: Kind = Kind {
+    name: "refund",
+    event_family: "refund",
+    fields: &[
+        field("sales_order", Reference("sales_order")),
+        grouped("amounts", "currency", Currency),
+        grouped("amounts", "amount", Decimal),
+        grouped("amounts", "tax_amount", Decimal),
+        grouped("amounts", "shipping_amount", Decimal),
+        field("reason", Text),
+        field("note", Text),
+        field("source_status", Text),
+        field("refunded_at", Timestamp),
+        field("source_created_at", Timestamp),
+        field("custom_fields", Json),
+    ],
+    derived: &[],
+    is_per_source: false,
+    children: Some(Children {
+        field: "lines",
+        table: "refund_line",
+        fields: &[
+            field("sales_order_line_external_id", Text),
+            field("product_variant", Reference("product_variant")),
+            field("sku", Text),
+            field("title", Text),
+            field("quantity", Decimal),
+            field("amount", Decimal),
+            field("tax_amount", Decimal),
+            field("is_restocked", Boolean),
+        ],
+    }),
+};
+
+/// A movement of money, or an attempt at one. Amounts are positive: the kind says which way.
+static PAYMENT: Kind = Kind {
+    name: "payment",
+    event_family: "payment",
+    fields: &[
+        field("sales_order", Reference("sales_order")),
+        field("refund", Reference("refund")),
+        field("parent_payment", Reference("payment")),
+        field("payment_kind", Vocabulary(of::PAYMENT_KIND)),
+        field("status", Vocabulary(of::PAYMENT_STATUS)),
+        field("source_status", Text),
+        field("gateway", Text),
+        field("gateway_reference", Text),
+        field("method", Text),
+        grouped("amounts", "currency", Currency),
+        grouped("amounts", "amount", Decimal),
+        field("error_code", Text),
+        field("processed_at", Timestamp),
+        field("source_created_at", Timestamp),
+        field("custom_fields", Json),
+    ],
+    derived: &[],
+    is_per_source: false,
+    children: None,
 };

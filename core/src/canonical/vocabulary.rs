@@ -39,3 +39,11 @@ pub(super) const LOCATION_TYPE: &[&str] =
     &["warehouse", "store", "fulfillment_service", "virtual", "unknown"];
 
 pub(super) const EMAIL_KIND: &[&str] = &["personal", "role", "relay", "placeholder"];
+
+pub(super) const SHIPMENT_STATUS: &[&str] =
+    &["pending", "in_progress", "shipped", "delivered", "cancelled", "failed", "unknown"];
+
+pub(super) const PAYMENT_KIND: &[&str] =
+    &["authorization", "capture", "sale", "refund", "void", "chargeback", "unknown"];
+
+pub(super) const PAYMENT_STATUS: &[&str] = &["pending", "succeeded", "failed", "cancelled", "unknown"];
