@@ -65,6 +65,15 @@ pub struct Children {
     pub fields: &'static [Field],
 }
 
+/// What of an entity is about a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Personal {
+    /// All of it.
+    Everything,
+    /// These field groups, and the `custom_fields` of its child rows.
+    Groups(&'static [&'static str]),
+}
+
 /// A kind of canonical entity.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Kind {
@@ -78,6 +87,8 @@ pub struct Kind {
     pub derived: &'static [Field],
     /// Whether each source's record is an entity of its own, never blended with another source's: stock.
     pub is_per_source: bool,
+    /// What of it is about a person, to be taken out when that person asks to be forgotten.
+    pub personal: Personal,
     /// Its child rows, if any.
     pub children: Option<Children>,
 }

@@ -11,7 +11,7 @@ pub use manifest::*;
 
 use crate::canonical::{Kind, Snapshot};
 use crate::error::Error;
-use crate::mapping::{Condition, Mapping};
+use crate::mapping::{Condition, Mapping, Path};
 
 /// The manifests that come with Nexus: connector type and TOML, in alphabetical order.
 pub fn built_in() -> &'static [(&'static str, &'static str)] {
@@ -23,7 +23,15 @@ pub fn built_in() -> &'static [(&'static str, &'static str)] {
 pub struct Connector {
     manifest: Manifest,
     receive: CompiledReceive,
+    envelopes: Vec<Envelope>,
     entities: Vec<CompiledEntity>,
+}
+
+/// What wraps records, compiled.
+#[derive(Debug)]
+pub(crate) enum Envelope {
+    Key(String),
+    Path(Path),
 }
 
 /// Where a request says what it is about, compiled.
@@ -42,6 +50,7 @@ pub(crate) struct CompiledEntity {
     pub single: Option<String>,
     pub list: Option<String>,
     pub detect: Option<Condition>,
+    pub stub: bool,
     pub documents: Vec<CompiledDocument>,
 }
 
@@ -116,6 +125,10 @@ impl Connector {
 
     pub(crate) fn compiled_receive(&self) -> &CompiledReceive {
         &self.receive
+    }
+
+    pub(crate) fn envelopes(&self) -> &[Envelope] {
+        &self.envelopes
     }
 
     pub(crate) fn entities(&self) -> &[CompiledEntity] {

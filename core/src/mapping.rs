@@ -74,6 +74,7 @@ enum Source {
     Sum(Vec<Mapping>),
     SumOver(Box<Each>, Vec<Mapping>),
     Product(Vec<Mapping>),
+    Latest(Vec<Mapping>),
     Concat(Vec<Mapping>),
     List(Box<Each>, Vec<(String, Mapping)>),
     Pick(Box<Each>, Box<Mapping>),

@@ -83,8 +83,9 @@ pub fn normalize(connector: &Connector, request: &Request<'_>) -> Normalized {
     Normalized { topic, delivery_id, emitted_at, shop, outcome }
 }
 
-/// Normalizes a payload of which only the topic is known, or not even that: then its shape decides, and a
-/// list or an envelope of the platform's REST API gives the documents of every record in it.
+/// Normalizes a payload of which only the topic is known, or not even that: then the topic that it names
+/// itself decides, or else its shape, and a list or an envelope of the platform's REST API gives the
+/// documents of every record in it.
 pub fn normalize_payload(
     connector: &Connector,
     topic: Option<&str>,
@@ -99,7 +100,13 @@ pub fn normalize_payload(
         Ok(body) => {
             let headers = Headers::default();
             let context = Context::new(&body, &headers, settings, connector.null_values());
-            detect::documents(connector, topic, context.scope())
+            let scope = context.scope();
+            let own = || connector.compiled_receive().topic.as_ref()?.text(&scope);
+            match topic.map(str::to_owned).or_else(own) {
+                None => detect::documents(connector, None, scope),
+                Some(topic) => detect::ignored(connector, &topic)
+                    .unwrap_or_else(|| detect::documents(connector, Some(&topic), scope)),
+            }
         }
     }
 }

@@ -5,7 +5,7 @@
 //! commutative and idempotent: replays, duplicates, late and shuffled events lead to the same record. A delete
 //! is a claim like any other: a group lives while its version is above the record's tombstone.
 
-use crate::canonical::{Document, Field, FieldType, Kind};
+use crate::canonical::{Document, Field, FieldType, Kind, Personal};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -22,6 +22,9 @@ pub struct Version {
     /// When the source sent it, or we first saw it.
     pub observed: i64,
 }
+
+/// Above every claim: what was erased because a person asked for it never comes back, whatever is replayed.
+const ERASED: Version = Version { source_time: i64::MAX, observed: i64::MAX };
 
 impl Version {
     /// The version of a claim; a source that names no time is taken at the time observed.
@@ -77,7 +80,7 @@ impl Record {
 
     /// Whether the latest thing the source said of the record is that it is gone.
     pub fn is_deleted(&self) -> bool {
-        self.tombstone.is_some_and(|tombstone| self.groups.values().all(|version| *version <= tombstone))
+        self.tombstone.is_some_and(|tombstone| self.claimed().all(|version| version <= tombstone))
     }
 
     /// Whether a group's claim has not been deleted.
@@ -89,10 +92,60 @@ impl Record {
         }
     }
 
+    /// Takes out what is about a person, for good: no later claim of it is joined. A record that is about a
+    /// person and nothing else is deleted thereby.
+    pub fn erase(&mut self, kind: &Kind, observed: i64) {
+        for group in kind.groups() {
+            let is_children = kind.children.is_some_and(|children| children.field == group);
+            match kind.personal {
+                Personal::Groups(groups) if is_children && !groups.contains(&group) => {
+                    self.erase_extras(group)
+                }
+                Personal::Groups(groups) if !groups.contains(&group) => {}
+                _ => {
+                    let nothing = kind.group_members(group).map(|name| (name.to_owned(), Value::Null));
+                    self.fields.extend(nothing);
+                    self.groups.insert(group.to_owned(), ERASED);
+                }
+            }
+        }
+        if kind.personal == Personal::Everything {
+            let version = Version { source_time: observed, observed };
+            self.tombstone = self.tombstone.max(Some(version));
+        }
+    }
+
+    /// Whether it was erased.
+    pub fn is_erased(&self) -> bool {
+        self.groups.values().any(|version| *version == ERASED)
+    }
+
+    fn erase_extras(&mut self, group: &str) {
+        let rows = self.fields.get_mut(group).and_then(Value::as_array_mut).into_iter().flatten();
+        let mut is_changed = false;
+        for row in rows.filter_map(Value::as_object_mut) {
+            is_changed |=
+                row.insert("custom_fields".to_owned(), Value::Null).is_some_and(|held| !held.is_null());
+        }
+        if is_changed {
+            self.groups.insert(group.to_owned(), ERASED);
+        }
+    }
+
+    /// The latest version of what the source claims; `None` where it claims nothing any more, or never did.
+    pub fn latest_claim(&self) -> Option<Version> {
+        self.claimed().max()
+    }
+
+    /// The versions of what the source claims.
+    fn claimed(&self) -> impl Iterator<Item = Version> {
+        self.groups.values().copied().filter(|version| *version != ERASED)
+    }
+
     /// The greatest version of all groups and the tombstone: the record's own.
     pub fn version(&self) -> Version {
         let least = Version { source_time: i64::MIN, observed: i64::MIN };
-        self.groups.values().copied().chain(self.tombstone).max().unwrap_or(least)
+        self.claimed().chain(self.tombstone).max().unwrap_or(least)
     }
 
     fn join_tombstone(&mut self, version: Version) -> Joined {
@@ -289,6 +342,26 @@ mod tests {
         assert_eq!(record.join(order(), &later, Version::new(Some(300), 300)), Joined::Changed);
         assert!(!record.is_deleted());
         assert!(record.is_live("order_status"));
+    }
+
+    #[test]
+    fn what_was_erased_never_comes_back() {
+        let claim = document(100, false, json!({ "email": "jan@example.com", "order_status": "confirmed" }));
+        let later = document(900, false, json!({ "email": "jan@example.com", "order_status": "completed" }));
+        let mut record = joined(&[(claim.clone(), 100)]);
+        record.erase(order(), 500);
+        for claim in [claim, later] {
+            record.join(order(), &claim, Version::new(claim.source_time, 900));
+        }
+        assert_eq!(
+            (&record.fields["email"], &record.fields["order_status"]),
+            (&Value::Null, &json!("completed"))
+        );
+        assert!(record.is_erased() && !record.is_deleted());
+        let customer = Kind::named("customer").expect("a kind");
+        let mut person = Record::default();
+        person.erase(customer, 500);
+        assert!(person.is_deleted());
     }
 
     fn claims() -> impl Strategy<Value = Vec<(Document, i64)>> {

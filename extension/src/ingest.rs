@@ -5,7 +5,7 @@ mod create;
 mod deduplicate;
 mod log;
 mod normalize;
-mod record;
+pub mod record;
 mod route;
 
 use crate::error::{Result, internal};

@@ -7,6 +7,7 @@
 // ErrorReport is pgrx's type, and one is made at most once a call.
 #![allow(clippy::result_large_err)]
 
+mod erase;
 mod error;
 mod functions;
 mod golden;
@@ -76,7 +77,12 @@ extension_sql_file!(
 );
 extension_sql_file!("../../sql/functions/trace.sql", name = "trace", requires = ["require"]);
 
+// The end of things.
+extension_sql_file!("../../sql/functions/tenant_life.sql", name = "tenant_life", requires = ["audit"]);
+extension_sql_file!("../../sql/functions/erase_customer.sql", name = "erase_customer", requires = ["audit"]);
+
 // Upkeep.
+extension_sql_file!("../../sql/functions/master_key.sql", name = "master_key", requires = ["require"]);
 extension_sql_file!("../../sql/functions/partitions.sql", name = "partitions", requires = ["create_roles"]);
 extension_sql_file!("../../sql/functions/maintain.sql", name = "maintain", requires = ["partitions"]);
 extension_sql_file!("../../sql/functions/secure.sql", name = "secure", requires = ["maintain"]);

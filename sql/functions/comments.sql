@@ -14,6 +14,8 @@ comment on function nexus._derived_id(uuid, uuid) is 'The id of what exists once
 comment on function nexus._matches_event_type(text[], text) is 'Whether one of a subscription''s patterns covers an event type.';
 comment on function nexus._check_flow(jsonb) is 'Refuses a flow''s definition that cannot work, naming the place.';
 comment on function nexus._check_subscription(text, text[]) is 'Refuses a subscription that cannot work, naming the place.';
+comment on function nexus._erase_records(uuid, uuid[], bigint) is
+    'Takes what is about a person out of records and their golden entities, for good.';
 comment on function nexus._ingest_batch(uuid, jsonb, bytea[], boolean, text) is
     'The work of ingest_batch, without its exception block.';
 

@@ -1,10 +1,15 @@
 -- The way in. The work is Rust's nexus._ingest_batch; what stands here is the one exception block around it.
 
+-- The plans are kept from the first call on, when the tables may be empty and unanalyzed: they must be the
+-- ones that stay right, by index and not by scan.
 create function nexus.ingest_batch(
     tenant_id uuid, connector_ids uuid[], headers jsonb[], bodies bytea[], received_at timestamptz[], traceparents text[]
 ) returns table (status text, event_id uuid, trace_id text, duplicate_of uuid, reason text)
 language plpgsql security definer
 set search_path to pg_catalog, nexus, pg_temp
+set enable_seqscan to off
+set enable_hashjoin to off
+set enable_mergejoin to off
 as $$
 declare
     size constant integer := coalesce(cardinality(connector_ids), 0);

@@ -1,8 +1,13 @@
+-- The plans are kept from the first call on, when the tables may be empty and unanalyzed: they must be the
+-- ones that stay right, by index and not by scan.
 create function nexus.renew_leases(
     tenant_id uuid, worker text, delivery_ids uuid[], lease interval default interval '60 seconds'
 ) returns integer
 language plpgsql security definer
 set search_path to pg_catalog, nexus, pg_temp
+set enable_seqscan to off
+set enable_hashjoin to off
+set enable_mergejoin to off
 as $$
 declare
     renewed integer;
@@ -19,16 +24,22 @@ comment on function nexus.renew_leases(uuid, text, uuid[], interval) is 'Extends
 create function nexus.release_leases(tenant_id uuid, worker text, delivery_ids uuid[]) returns integer
 language plpgsql security definer
 set search_path to pg_catalog, nexus, pg_temp
+set enable_seqscan to off
+set enable_hashjoin to off
+set enable_mergejoin to off
 as $$
 declare
     released integer;
 begin
     perform nexus._require_platform($1);
-    update nexus.delivery d set leased_until = null, leased_by = null
+    -- As if they had not been claimed; a claim that only ended the wait for a callback had begun no attempt.
+    update nexus.delivery d set leased_until = null, leased_by = null,
+        attempt = d.attempt - case when exists (select from nexus.job j where j.tenant_id = $1 and j.job_id = d.job_id
+                                                and j.status = 'awaiting_callback') then 0 else 1 end
     where d.tenant_id = $1 and d.delivery_id = any ($3) and d.leased_by = worker;
     get diagnostics released = row_count;
     return released;
 end;
 $$;
 comment on function nexus.release_leases(uuid, text, uuid[]) is
-    'Gives deliveries back at shutdown, to be claimed at once by another worker; how many. The attempt they began counts.';
+    'Gives deliveries back at shutdown, to be claimed at once by another worker, as if they had not been claimed; how many.';

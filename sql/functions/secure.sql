@@ -10,11 +10,11 @@ declare
     -- What opens doors, or tells of other tenants, is for the definer functions alone.
     sealed constant text[] := array['secret', 'tenant_data_key', 'api_key', 'platform_key', 'tenant_slug', 'idempotency_key'];
     for_tenants constant text[] := array['current_tenant_id', 'current_environment_id', '_bound_groups', '_session_is',
-        '_require_tenant', 'ingest', 'ingest_batch', 'normalize', 'trace', 'read_domain_events', 'birth_id', 'uuid_v7'];
+        '_require_tenant', 'ingest', 'ingest_batch', 'export_tenant', 'erase_customer', 'normalize', 'trace', 'read_domain_events', 'birth_id', 'uuid_v7'];
     for_gateways constant text[] := for_tenants || array['gateway_configuration', 'due_tenants', 'claim', 'settle',
         'renew_leases', 'release_leases', 'complete_job', 'create_tenant', 'create_connector', 'create_flow', 'create_subscription', 'put_data_key',
-        'data_key', 'put_secret', 'put_api_key', 'revoke_api_key', 'maintain', 'readiness'];
-    for_admins constant text[] := for_gateways || array['put_platform_key', 'bind_role', 'unbind_role', '_audit'];
+        'data_key', 'put_secret', 'put_api_key', 'revoke_api_key', 'maintain', 'readiness', 'data_keys_to_rewrap', 'rewrap_data_key'];
+    for_admins constant text[] := for_gateways || array['put_platform_key', 'bind_role', 'unbind_role', '_audit', 'delete_tenant', '_tenant_tables'];
 begin
     -- Partitions are made by maintain(), which runs as nexus_system, and belong to the owner of their parents.
     if not pg_has_role('nexus_system', 'nexus_owner', 'member') then
@@ -48,7 +48,7 @@ begin
         end if;
         execute format('revoke all on nexus.%I from public, nexus_tenant, nexus_gateway, nexus_admin', thing.relname);
         execute format('grant select, insert, update, delete on nexus.%I to nexus_system', thing.relname);
-        if not thing.relname = any (sealed) then
+        if not thing.relname = any (sealed) and thing.relname <> 'access_report' then
             execute format('grant select on nexus.%I to nexus_tenant, nexus_gateway, nexus_admin', thing.relname);
         end if;
     end loop;
@@ -73,6 +73,7 @@ begin
         end if;
     end loop;
 
+    grant select on nexus.access_report to nexus_admin;
     revoke all on schema nexus from public;
     grant usage on schema nexus to nexus_tenant, nexus_gateway, nexus_admin, nexus_system;
 end;

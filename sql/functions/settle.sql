@@ -1,12 +1,22 @@
+-- The plans are kept from the first call on, when the tables may be empty and unanalyzed: they must be the
+-- ones that stay right, by index and not by scan.
 create function nexus.settle(tenant_id uuid, worker text, results jsonb) returns integer
 language plpgsql security definer
 set search_path to pg_catalog, nexus, pg_temp
+set enable_seqscan to off
+set enable_hashjoin to off
+set enable_mergejoin to off
 as $$
 declare
     ended jsonb;
     settled integer;
 begin
     perform nexus._require_platform($1);
+    -- A tenant that is being deleted gets no more rows; its delete waits for us, or we find it gone.
+    perform from nexus.tenant t where t.tenant_id = $1 for key share;
+    if not found then
+        return 0;
+    end if;
 
     -- Every attempt is logged, also one whose lease was lost meanwhile: it did happen.
     insert into nexus.webhook_delivery_log (

@@ -4,7 +4,7 @@ use super::FieldType::{
     Boolean, Currency, Decimal, Integer, Json, Reference, Text, TextList, Timestamp, Vocabulary,
 };
 use super::vocabulary as of;
-use super::{Children, Field, FieldType, Kind};
+use super::{Children, Field, FieldType, Kind, Personal};
 
 /// A field that survives on its own.
 const fn field(name: &'static str, field_type: FieldType) -> Field {
@@ -69,6 +69,7 @@ static CUSTOMER: Kind = Kind {
     ],
     derived: &[field("email_key", Text), field("email_kind", Vocabulary(of::EMAIL_KIND))],
     is_per_source: false,
+    personal: Personal::Everything,
     children: Some(Children {
         field: "addresses",
         table: "customer_address",
@@ -108,6 +109,7 @@ static PRODUCT: Kind = Kind {
     ],
     derived: &[],
     is_per_source: false,
+    personal: Personal::Groups(&[]),
     children: None,
 };
 
@@ -139,6 +141,7 @@ static PRODUCT_VARIANT: Kind = Kind {
     ],
     derived: &[field("sku_key", Text), field("gtin_key", Text)],
     is_per_source: false,
+    personal: Personal::Groups(&[]),
     children: None,
 };
 
@@ -157,6 +160,7 @@ static LOCATION: Kind = Kind {
     ],
     derived: &[],
     is_per_source: false,
+    personal: Personal::Groups(&[]),
     children: None,
 };
 
@@ -177,6 +181,7 @@ static INVENTORY_LEVEL: Kind = Kind {
     ],
     derived: &[],
     is_per_source: true,
+    personal: Personal::Groups(&[]),
     children: None,
 };
 
@@ -220,6 +225,14 @@ static SALES_ORDER: Kind = Kind {
     ],
     derived: &[field("order_number_key", Text)],
     is_per_source: false,
+    personal: Personal::Groups(&[
+        "email",
+        "phone",
+        "billing_address",
+        "shipping_address",
+        "note",
+        "custom_fields",
+    ]),
     children: Some(Children {
         field: "lines",
         table: "sales_order_line",
@@ -264,6 +277,7 @@ static FULFILLMENT: Kind = Kind {
     ],
     derived: &[],
     is_per_source: false,
+    personal: Personal::Groups(&["tracking_numbers", "tracking_urls", "custom_fields"]),
     children: Some(Children {
         field: "lines",
         table: "fulfillment_line",
@@ -296,6 +310,7 @@ static REFUND: Kind = Kind {
     ],
     derived: &[],
     is_per_source: false,
+    personal: Personal::Groups(&["note", "custom_fields"]),
     children: Some(Children {
         field: "lines",
         table: "refund_line",
@@ -335,5 +350,6 @@ static PAYMENT: Kind = Kind {
     ],
     derived: &[],
     is_per_source: false,
+    personal: Personal::Groups(&["custom_fields"]),
     children: None,
 };

@@ -1,12 +1,12 @@
 //! The semantic check of a manifest: everything that can be known before the first payload comes.
 
 use super::{
-    CompiledDocument, CompiledEntity, CompiledReceive, Connector, DocumentRule, Entity, KeyPart, Manifest,
+    CompiledDocument, CompiledEntity, CompiledReceive, Connector, DocumentRule, Entity, Envelope, KeyPart, Manifest,
     Receive, Scheme,
 };
 use crate::canonical::Kind;
 use crate::error::{Code, Error};
-use crate::mapping::{Compiler, Condition, Expected, Expression, Mapping};
+use crate::mapping::{Compiler, Condition, Expected, Expression, Mapping, Path};
 use std::collections::BTreeMap;
 
 /// Checks and compiles a manifest.
@@ -22,7 +22,8 @@ pub(super) fn connector(manifest: Manifest) -> Result<Connector, Error> {
         None => CompiledReceive::default(),
     };
     let entities = compile_entities(&compiler, &manifest).map_err(named)?;
-    Ok(Connector { receive, entities, manifest })
+    let envelopes = compile_envelopes(&manifest).map_err(named)?;
+    Ok(Connector { receive, envelopes, entities, manifest })
 }
 
 fn check_name(compiler: &Compiler<'_>, manifest: &Manifest) -> Result<(), Error> {
@@ -91,6 +92,14 @@ fn check_signature(compiler: &Compiler<'_>, receive: &Receive) -> Result<(), Err
     Ok(())
 }
 
+fn compile_envelopes(manifest: &Manifest) -> Result<Vec<Envelope>, Error> {
+    let compile = |(index, text): (usize, &String)| match text.starts_with('$') {
+        true => Path::compile(text).map(Envelope::Path).map_err(|error| error.at(format!("envelopes[{index}]"))),
+        false => Ok(Envelope::Key(text.clone())),
+    };
+    manifest.envelopes.iter().enumerate().map(compile).collect()
+}
+
 fn compile_entities(compiler: &Compiler<'_>, manifest: &Manifest) -> Result<Vec<CompiledEntity>, Error> {
     let mut owners = BTreeMap::new();
     for (name, entity) in &manifest.entities {
@@ -111,6 +120,10 @@ fn compile_entity(compiler: &Compiler<'_>, name: &str, entity: &Entity) -> Resul
     if entity.documents.is_empty() {
         return Err(compiler.error(&at, "gives no documents"));
     }
+    let claims = |rule: &DocumentRule| !rule.fields.is_empty() || rule.shape.is_some();
+    if entity.stub && entity.documents.iter().any(claims) {
+        return Err(compiler.error(&at, "is a stub, and so its documents cannot claim fields"));
+    }
     let document = |(index, rule): (usize, &DocumentRule)| {
         compile_document(compiler, rule, &format!("{at}.documents[{index}]"))
     };
@@ -119,6 +132,7 @@ fn compile_entity(compiler: &Compiler<'_>, name: &str, entity: &Entity) -> Resul
         single: entity.single.clone(),
         list: entity.list.clone(),
         detect: Condition::optional(compiler, entity.detect.as_ref(), &format!("{at}.detect"))?,
+        stub: entity.stub,
         documents: entity.documents.iter().enumerate().map(document).collect::<Result<_, _>>()?,
     })
 }

@@ -46,7 +46,9 @@ pub struct Manifest {
     /// that ends in `*` stands for all that begin so.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub ignored: BTreeMap<String, String>,
-    /// Keys that wrap a response, such as `data`: the record is looked for in what they hold.
+    /// What wraps records: a key of a response, such as `data`, unless the response has an id and so is a
+    /// record itself; or a path, such as `$.data.object`, for events that have ids of their own. The record
+    /// is looked for in what they hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub envelopes: Vec<String>,
     /// Sets of fields that several mappings share, for `use`.
@@ -101,6 +103,10 @@ pub struct Entity {
     /// The place in the order of detection; the lowest is tried first.
     #[serde(skip_serializing_if = "is_zero")]
     pub rank: u32,
+    /// Such a record says only which record to fetch: its documents have a kind and an id, no fields. What
+    /// it says is gone is gone all the same.
+    #[serde(skip_serializing_if = "is_false")]
+    pub stub: bool,
     /// What a record claims, in the order in which it is to be stored.
     pub documents: Vec<DocumentRule>,
 }

@@ -31,6 +31,30 @@ pub(super) fn add(terms: &[Mapping], scope: Scope<'_>, total: &mut Option<Decima
     Ok(is_present)
 }
 
+/// The latest of the times that these find.
+pub(super) fn latest<'a>(mappings: &[Mapping], scope: Scope<'_>) -> Result<Found<'a>, Error> {
+    let mut latest = None;
+    let mut is_present = false;
+    for mapping in mappings {
+        let found = mapping.find(scope)?;
+        is_present |= !matches!(found, Found::Absent);
+        let values = match found.value() {
+            Some(Value::Array(values)) => values.as_slice(),
+            Some(value) => std::slice::from_ref(value),
+            None => &[],
+        };
+        for value in values.iter().filter(|value| !scope.means_null(value)) {
+            scope.spend(1)?;
+            latest = latest.max(Some(mapping.read_time(value)?));
+        }
+    }
+    Ok(match latest {
+        Some(time) => Found::Owned(Value::String(time.to_string())),
+        None if is_present => Found::Null,
+        None => Found::Absent,
+    })
+}
+
 pub(super) fn template<'a>(pieces: &[Piece], scope: Scope<'_>) -> Result<Found<'a>, Error> {
     let mut text = String::new();
     for piece in pieces {

@@ -1,10 +1,11 @@
 //! Evaluation of compiled expressions.
 
-use super::combine::{add, concat, first_of, join, number_children, template};
+use super::combine::{add, concat, first_of, join, latest, number_children, template};
 use super::convert::{Convert, Reason};
 use super::decimal::Decimal;
 use super::{Each, Mapping, Origin, Path, Scope, Source, TextChange, convert, timestamp};
 use crate::error::{Code, Error};
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -185,6 +186,7 @@ impl Mapping {
                 }
             },
             Source::Product(factors) => self.product(factors, scope)?,
+            Source::Latest(mappings) => latest(mappings, scope)?,
             Source::Concat(mappings) => concat(mappings, scope)?,
             Source::List(each, members) => match each.items(scope)? {
                 None => Found::Absent,
@@ -264,6 +266,11 @@ impl Mapping {
             let found = Found::Owned(value.clone());
             self.failure(Reason::Is("a decimal number of at most 60 digits"), Some(found))
         })
+    }
+
+    pub(super) fn read_time(&self, value: &Value) -> Result<Timestamp, Error> {
+        let time = text_of(value).and_then(|text| timestamp::parse(&text, None));
+        time.ok_or_else(|| self.failure(Reason::Is("a time with an offset"), Some(Found::Owned(value.clone()))))
     }
 
     fn number<'a>(&self, number: Option<Decimal>, is_present: bool) -> Result<Found<'a>, Error> {

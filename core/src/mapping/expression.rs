@@ -5,7 +5,7 @@
 //!
 //! 1. `when`: if it does not hold, the expression says nothing;
 //! 2. the source: `path`, `record`, `payload`, `header`, `setting`, `constant`, `template`, `first_of`,
-//!    `join`, `sum`, `product`, `concat`, `each`, or `fields`/`use` alone;
+//!    `join`, `sum`, `product`, `latest`, `concat`, `each`, or `fields`/`use` alone;
 //! 3. the manifest's `null_values` and the expression's own `null_if` become null;
 //! 4. `strip_prefix`, `after_last`, `trim`, `lower`, `upper`, `split`;
 //! 5. `map`, with `default` for what it does not list;
@@ -85,6 +85,10 @@ pub struct Rule {
     /// Source: the exact product; null as soon as one factor is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub product: Option<Vec<Expression>>,
+    /// Source: the latest of these times, which have an offset; nulls are left out. A path counts all it
+    /// finds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latest: Option<Vec<Expression>>,
     /// Source: these lists, one after the other.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub concat: Option<Vec<Expression>>,

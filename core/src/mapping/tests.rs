@@ -233,6 +233,17 @@ fn sums_and_products_are_exact() {
 }
 
 #[test]
+fn the_latest_of_several_times() {
+    let latest = json!({"latest": ["$.all[*].at", "$.one"]});
+    let times = json!({"all": [{"at": "2026-01-01T01:30:00+01:00"}, {"at": null}, {}], "one": "2026-01-01T00:00:00Z"});
+    assert_eq!(raw(latest.clone(), times), json!("2026-01-01T00:30:00Z"));
+    assert_eq!(raw(latest.clone(), json!({"one": null})), json!(null));
+    assert_eq!(raw(latest.clone(), json!({})), json!("(absent)"));
+    let failure = raw(latest, json!({"one": "2026-01-01T00:00:00"}));
+    assert!(failure.as_str().unwrap().contains("is not a time with an offset"), "{failure}");
+}
+
+#[test]
 fn items_are_mapped_filtered_and_matched() {
     let payload = json!({
         "lines": [{"id": 1, "k": "a"}, null, {"id": 2, "k": "b"}],

@@ -2,13 +2,28 @@
 
 use super::{Outcome, document};
 use crate::canonical::Document;
-use crate::connector::{CompiledEntity, Connector};
+use crate::connector::{CompiledEntity, Connector, Envelope};
 use crate::error::Error;
 use crate::mapping::Scope;
 use serde_json::{Map, Value};
 
 /// Envelopes that may be around one another.
 const MAX_ENVELOPES: usize = 4;
+
+/// What a payload's records say.
+#[derive(Default)]
+pub(super) struct Records {
+    pub documents: Vec<Document>,
+    /// Kinds and ids of the records that stubs name.
+    pub to_fetch: Vec<(&'static str, String)>,
+}
+
+impl Records {
+    fn fetch_request(&self) -> String {
+        let names: Vec<_> = self.to_fetch.iter().map(|(kind, id)| format!("{kind} {id}")).collect();
+        format!("a stub: fetch {}", names.join(", "))
+    }
+}
 
 /// The outcome for a topic that the manifest does not map, `None` for one that it does.
 pub(super) fn ignored(connector: &Connector, topic: &str) -> Option<Outcome> {
@@ -25,14 +40,17 @@ pub(super) fn ignored(connector: &Connector, topic: &str) -> Option<Outcome> {
 /// The documents of a payload. With a topic, the entity is known and the payload is such a record, or an
 /// envelope of some; without one, the shape tells.
 pub(super) fn documents(connector: &Connector, topic: Option<&str>, scope: Scope<'_>) -> Outcome {
-    let mut documents = Vec::new();
+    let mut found = Records::default();
     let outcome = match topic {
-        Some(topic) => of_topic(connector, topic, scope, &mut documents),
-        None => of_shape(connector, scope, 0, &mut documents),
+        Some(topic) => of_topic(connector, topic, scope, &mut found),
+        None => of_shape(connector, scope, 0, &mut found),
     };
     match outcome {
         Err(error) => Outcome::Quarantined(error),
-        Ok(true) => Outcome::Documents(documents),
+        Ok(true) if found.documents.is_empty() && !found.to_fetch.is_empty() => {
+            Outcome::Ignored { reason: found.fetch_request() }
+        }
+        Ok(true) => Outcome::Documents(found.documents),
         Ok(false) => Outcome::Ignored {
             reason: format!(
                 "the payload has the shape of no record that the manifest of \"{}\" maps",
@@ -46,24 +64,23 @@ fn of_topic(
     connector: &Connector,
     topic: &str,
     scope: Scope<'_>,
-    documents: &mut Vec<Document>,
+    found: &mut Records,
 ) -> Result<bool, Error> {
     let Some(entity) =
         connector.entities().iter().find(|entity| entity.topics.iter().any(|name| name == topic))
     else {
         return Ok(false);
     };
-    let envelopes = &connector.manifest().envelopes;
     let mut item = scope.item;
     for _ in 0..MAX_ENVELOPES {
         match (item, named_records(std::slice::from_ref(entity), item)) {
             (_, Some((entity, records))) => {
                 for record in records {
-                    document::of_record(entity, scope.of_record(record), documents)?;
+                    document::of_record(entity, scope.of_record(record), found)?;
                 }
                 return Ok(true);
             }
-            (Value::Object(members), None) => match inner(envelopes, members).next() {
+            (Value::Object(_), None) => match inner(connector.envelopes(), item).next() {
                 Some(inner) => item = inner,
                 None => break,
             },
@@ -73,10 +90,10 @@ fn of_topic(
     match item {
         Value::Array(records) => {
             for record in records {
-                document::of_record(entity, scope.of_record(record), documents)?;
+                document::of_record(entity, scope.of_record(record), found)?;
             }
         }
-        record => document::of_record(entity, scope.of_record(record), documents)?,
+        record => document::of_record(entity, scope.of_record(record), found)?,
     }
     Ok(true)
 }
@@ -86,36 +103,36 @@ fn of_shape(
     connector: &Connector,
     scope: Scope<'_>,
     depth: usize,
-    documents: &mut Vec<Document>,
+    found: &mut Records,
 ) -> Result<bool, Error> {
     if depth > MAX_ENVELOPES {
         return Ok(false);
     }
-    let members = match scope.item {
+    match scope.item {
         Value::Array(items) => {
             let mut is_known = false;
             for item in items {
-                is_known |= of_shape(connector, scope.of_record(item), depth + 1, documents)?;
+                is_known |= of_shape(connector, scope.of_record(item), depth + 1, found)?;
             }
             return Ok(is_known);
         }
-        Value::Object(members) => members,
+        Value::Object(_) => {}
         _ => return Ok(false),
-    };
+    }
     if let Some((entity, records)) = named_records(connector.entities(), scope.item) {
         for record in records {
-            document::of_record(entity, scope.of_record(record), documents)?;
+            document::of_record(entity, scope.of_record(record), found)?;
         }
         return Ok(true);
     }
     let is_such = |entity: &&CompiledEntity| entity.detect.as_ref().is_some_and(|detect| detect.holds(scope));
     if let Some(entity) = connector.entities().iter().find(is_such) {
-        document::of_record(entity, scope, documents)?;
+        document::of_record(entity, scope, found)?;
         return Ok(true);
     }
     let mut is_known = false;
-    for item in inner(&connector.manifest().envelopes, members) {
-        is_known |= of_shape(connector, scope.of_record(item), depth + 1, documents)?;
+    for item in inner(connector.envelopes(), scope.item) {
+        is_known |= of_shape(connector, scope.of_record(item), depth + 1, found)?;
     }
     Ok(is_known)
 }
@@ -142,9 +159,13 @@ fn named_records<'a, 'c>(
 }
 
 /// What an envelope holds, perhaps under several names: `{"create": […], "update": […]}`. What has an id is
-/// no envelope.
-fn inner<'a>(envelopes: &[String], members: &'a Map<String, Value>) -> impl Iterator<Item = &'a Value> {
-    let is_record = members.contains_key("id");
-    let held = envelopes.iter().filter_map(|name| members.get(name.as_str()));
-    held.filter(move |_| !is_record).filter(|value| value.is_object() || value.is_array())
+/// no envelope, unless a path says so.
+fn inner<'a>(envelopes: &[Envelope], item: &'a Value) -> impl Iterator<Item = &'a Value> {
+    let is_record = item.get("id").is_some();
+    let held = envelopes.iter().flat_map(move |envelope| match envelope {
+        Envelope::Key(_) if is_record => Vec::new(),
+        Envelope::Key(key) => item.get(key).into_iter().collect(),
+        Envelope::Path(path) => path.all(item),
+    });
+    held.filter(|value| value.is_object() || value.is_array())
 }

@@ -1,5 +1,6 @@
 //! One record to its documents.
 
+use super::detect::Records;
 use crate::canonical::{Document, Snapshot};
 use crate::connector::{CompiledDocument, CompiledEntity};
 use crate::error::{Code, Error};
@@ -10,19 +11,26 @@ use serde_json::{Map, Value};
 pub(super) fn of_record(
     entity: &CompiledEntity,
     scope: Scope<'_>,
-    documents: &mut Vec<Document>,
+    found: &mut Records,
 ) -> Result<(), Error> {
     for rule in &entity.documents {
         match &rule.each {
-            None => documents.extend(of_item(rule, scope)?),
+            None => add(entity, of_item(rule, scope)?, found),
             Some(each) => {
                 for item in each.items(scope)?.into_iter().flatten() {
-                    documents.extend(of_item(rule, scope.of_item(item))?);
+                    add(entity, of_item(rule, scope.of_item(item))?, found);
                 }
             }
         }
     }
     Ok(())
+}
+
+fn add(entity: &CompiledEntity, document: Option<Document>, found: &mut Records) {
+    match document {
+        Some(stub) if entity.stub && !stub.is_deleted => found.to_fetch.push((stub.kind, stub.external_id)),
+        document => found.documents.extend(document),
+    }
 }
 
 fn of_item(rule: &CompiledDocument, scope: Scope<'_>) -> Result<Option<Document>, Error> {

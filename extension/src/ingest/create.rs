@@ -12,7 +12,7 @@ use crate::golden::{self, Change};
 use crate::plan;
 use nexus_core::canonical::{Document, Kind};
 use nexus_core::register::{Joined, Record, Version};
-use nexus_core::survivorship::{Claims, Golden, changed, project};
+use nexus_core::survivorship::{Golden, changed};
 use pgrx::JsonB;
 use pgrx::spi::SpiClient;
 use serde_json::{Map, Value, json};
@@ -106,13 +106,13 @@ fn join(
     let all: Vec<&Stored> = merges.values().map(|merge| &merge.stored).collect();
     let inserted: HashSet<Uuid> =
         record::insert_or_lock(client, batch.tenant_id, &all)?.into_iter().collect();
-    let mut known: Vec<&mut Stored> = merges
-        .values_mut()
-        .filter(|merge| !inserted.contains(&merge.stored.birth_id))
-        .map(|merge| &mut merge.stored)
-        .collect();
+    let known: Vec<Uuid> = merges.keys().filter(|id| !inserted.contains(*id)).copied().collect();
     if !known.is_empty() {
-        record::load(client, batch.tenant_id, &mut known)?;
+        for stored in record::locked(client, batch.tenant_id, &known)? {
+            if let Some(merge) = merges.get_mut(&stored.birth_id) {
+                merge.stored = stored;
+            }
+        }
     }
     let mut changes = Vec::new();
     let mut raised = Vec::new();
@@ -121,7 +121,7 @@ fn join(
         if is_new {
             merge.stored.record = Record::default();
         } else {
-            merge.before = merge.project();
+            merge.before = merge.stored.project();
         }
         let mut rose = false;
         let mut is_first = is_new;
@@ -141,7 +141,7 @@ fn join(
             let document = is_wanted.then(|| record.fields.clone());
             results.push((claim.place, claim.number, result, document));
         });
-        merge.after = merge.project();
+        merge.after = merge.stored.project();
         merge.changed = match &merge.after {
             Some(after) => changed(kind, merge.before.as_ref(), after),
             None => Vec::new(),
@@ -309,17 +309,5 @@ impl Merge {
         if let Some(source) = &request.source {
             self.stored.manifest_version = source.version;
         }
-    }
-
-    fn project(&self) -> Option<Golden> {
-        let stored = &self.stored;
-        let claims = Claims {
-            record: &stored.record,
-            scope: stored.scope,
-            external_id: &stored.external_id,
-            birth_id: stored.birth_id,
-            rank: 0,
-        };
-        project(stored.kind, &[claims])
     }
 }

@@ -13,7 +13,8 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use uuid::Uuid;
 
-/// Active connectors among those named, in the environment the session is bound to, if it is bound to one.
+/// Active connectors among those named, in the environment the session is bound to, if it is bound to one. They
+/// cannot go while the batch is under way: what deletes a tenant waits here, and later batches find none.
 const CONNECTORS: &str = "
     select c.connector_id, c.environment_id, c.connector_type, m.version, c.settings
     from nexus.connector c
@@ -21,7 +22,8 @@ const CONNECTORS: &str = "
      and (m.version = c.pinned_version or (c.pinned_version is null and m.is_current))
     where c.tenant_id = $1 and c.connector_id = any ($2) and c.is_active
       and ((select nexus.current_environment_id()) is null
-           or c.environment_id = (select nexus.current_environment_id()))";
+           or c.environment_id = (select nexus.current_environment_id()))
+    for key share of c";
 
 pub fn run(client: &mut SpiClient<'_>, batch: &mut Batch, failure: Option<&str>) -> Result<()> {
     let sources = sources(client, batch)?;

@@ -7,8 +7,9 @@ use crate::plan;
 use nexus_core::canonical::Kind;
 use nexus_core::identity::Scope;
 use nexus_core::register::{Record, Version};
-use pgrx::spi::SpiClient;
-use pgrx::{JsonB, Uuid as PgUuid};
+use nexus_core::survivorship::{Claims, Golden, project};
+use pgrx::spi::{SpiClient, SpiHeapTupleData};
+use pgrx::{FromDatum, IntoDatum, JsonB, Uuid as PgUuid};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -53,21 +54,23 @@ const INSERT_OR_LOCK: &str = concat!(
     select i.birth_id from inserted i"
 );
 
-const LOCKED: &str = concat!(
-    "select s.birth_id, s.entity_id, s.document, ",
-    microseconds!("s.source_time"),
-    ", ",
-    microseconds!("s.observed_at"),
-    ", s.group_versions, ",
-    microseconds!("s.deleted_source_time"),
-    ", ",
-    microseconds!("s.deleted_observed_at"),
-    ", s.event_id, s.manifest_version
-    from nexus.source_record s where s.tenant_id = $1 and s.birth_id = any ($2)"
-);
+macro_rules! stored {
+    ($locking:literal) => {
+        concat!(
+            "select s.birth_id, s.environment_id, s.connector_id, s.kind, s.external_id, s.entity_id, s.document, ",
+            microseconds!("s.source_time"), ", ", microseconds!("s.observed_at"), ", s.group_versions, ",
+            microseconds!("s.deleted_source_time"), ", ", microseconds!("s.deleted_observed_at"),
+            ", s.event_id, s.manifest_version
+            from nexus.source_record s where s.tenant_id = $1 and s.birth_id = any ($2) order by s.birth_id ", $locking
+        )
+    };
+}
+
+const LOCKED: &str = stored!("");
+const LOCK: &str = stored!("for update");
 
 const UPDATE: &str = concat!(
-    "update nexus.source_record s set document = r.document, source_time = ", timestamptz!("r.source_time"),
+    "update nexus.source_record s set external_id = r.external_id, document = r.document, source_time = ", timestamptz!("r.source_time"),
     ", observed_at = ", timestamptz!("r.observed"), ", group_versions = r.group_versions, deleted_source_time = ",
     timestamptz!("r.deleted_source"), ", deleted_observed_at = ", timestamptz!("r.deleted_observed"),
     ", is_deleted = r.is_deleted, event_id = r.event_id, manifest_version = r.manifest_version, updated_at = now()
@@ -85,35 +88,28 @@ pub fn insert_or_lock(client: &mut SpiClient<'_>, tenant_id: Uuid, records: &[&S
     Ok(inserted)
 }
 
-/// Puts what the table holds into records that [`insert_or_lock`] has locked.
-pub fn load(client: &mut SpiClient<'_>, tenant_id: Uuid, records: &mut [&mut Stored]) -> Result<()> {
-    let ids: Vec<PgUuid> = records.iter().map(|stored| from_core(stored.birth_id)).collect();
-    for row in plan::run(client, LOCKED, &[from_core(tenant_id).into(), ids.into()])? {
-        let number = |place: usize| row.get::<i64>(place).map_err(internal);
-        let Some(birth_id) = row.get::<PgUuid>(1).map_err(internal)?.map(to_core) else {
-            continue;
-        };
-        let Some(stored) = records.iter_mut().find(|stored| stored.birth_id == birth_id) else {
-            continue;
-        };
-        let document = match row.get::<JsonB>(3).map_err(internal)? {
-            Some(JsonB(Value::Object(fields))) => fields,
-            _ => Map::new(),
-        };
-        let base = version(number(4)?, number(5)?)
-            .ok_or_else(|| internal(format!("source record {birth_id} has no version")))?;
-        let exceptions = row.get::<JsonB>(6).map_err(internal)?.map(|versions| versions.0);
-        stored.record =
-            read(stored.kind, document, base, exceptions.as_ref(), version(number(7)?, number(8)?));
-        if let Some(entity_id) = row.get::<PgUuid>(2).map_err(internal)? {
-            stored.entity_id = to_core(entity_id);
-        }
-        if let Some(event_id) = row.get::<PgUuid>(9).map_err(internal)? {
-            stored.event_id = to_core(event_id);
-        }
-        stored.manifest_version = row.get::<i32>(10).map_err(internal)?.unwrap_or(stored.manifest_version);
+/// The records as the table holds them, after [`insert_or_lock`] has locked them.
+pub fn locked(client: &mut SpiClient<'_>, tenant_id: Uuid, ids: &[Uuid]) -> Result<Vec<Stored>> {
+    select(client, LOCKED, tenant_id, ids)
+}
+
+/// Locks the records, in the order of their ids.
+pub fn lock(client: &mut SpiClient<'_>, tenant_id: Uuid, ids: &[Uuid]) -> Result<Vec<Stored>> {
+    select(client, LOCK, tenant_id, ids)
+}
+
+fn select(
+    client: &mut SpiClient<'_>,
+    text: &'static str,
+    tenant_id: Uuid,
+    ids: &[Uuid],
+) -> Result<Vec<Stored>> {
+    let ids: Vec<PgUuid> = ids.iter().copied().map(from_core).collect();
+    let mut records = Vec::with_capacity(ids.len());
+    for row in plan::run(client, text, &[from_core(tenant_id).into(), ids.into()])? {
+        records.push(Stored::from_row(tenant_id, &row)?);
     }
-    Ok(())
+    Ok(records)
 }
 
 /// Writes records whose version rose.
@@ -149,12 +145,57 @@ fn read(
     Record { fields, groups, tombstone }
 }
 
+/// A column that the table says is not null.
+fn required<T: FromDatum + IntoDatum>(row: &SpiHeapTupleData<'_>, place: usize) -> Result<T> {
+    row.get(place)
+        .map_err(internal)?
+        .ok_or_else(|| internal(format!("column {place} of a source record is null")))
+}
+
 impl Stored {
+    fn from_row(tenant_id: Uuid, row: &SpiHeapTupleData<'_>) -> Result<Self> {
+        let number = |place: usize| row.get::<i64>(place).map_err(internal);
+        let kind = Kind::named(&required::<String>(row, 4)?).map_err(internal)?;
+        let document = match required::<JsonB>(row, 7)?.0 {
+            Value::Object(fields) => fields,
+            _ => Map::new(),
+        };
+        let base = Version { source_time: required(row, 8)?, observed: required(row, 9)? };
+        let exceptions = row.get::<JsonB>(10).map_err(internal)?.map(|versions| versions.0);
+        let tombstone = version(number(11)?, number(12)?);
+        Ok(Self {
+            kind,
+            scope: Scope {
+                tenant_id,
+                environment_id: to_core(required(row, 2)?),
+                connector_id: to_core(required(row, 3)?),
+            },
+            birth_id: to_core(required(row, 1)?),
+            external_id: required(row, 5)?,
+            entity_id: to_core(required(row, 6)?),
+            record: read(kind, document, base, exceptions.as_ref(), tombstone),
+            event_id: to_core(required(row, 13)?),
+            manifest_version: required(row, 14)?,
+        })
+    }
+
+    /// The entity these claims make, were this its only record.
+    pub fn project(&self) -> Option<Golden> {
+        let claims = Claims {
+            record: &self.record,
+            scope: self.scope,
+            external_id: &self.external_id,
+            birth_id: self.birth_id,
+            rank: 0,
+        };
+        project(self.kind, &[claims])
+    }
+
     fn to_row(&self) -> Value {
         // The record's version is its latest group's, so that the common record, all of it from one snapshot,
         // needs no version per group.
         let record = &self.record;
-        let base = record.groups.values().copied().max().unwrap_or_else(|| record.version());
+        let base = record.latest_claim().unwrap_or_else(|| record.version());
         let exceptions: Map<String, Value> = record
             .groups
             .iter()

@@ -20,6 +20,7 @@ impl Compiler<'_> {
             ("join", rule.join.is_some()),
             ("sum", rule.sum.is_some()),
             ("product", rule.product.is_some()),
+            ("latest", rule.latest.is_some()),
             ("concat", rule.concat.is_some()),
             ("each", rule.each.is_some() && rule.sum.is_none()),
         ];
@@ -90,5 +91,6 @@ fn has_source(rule: &Rule) -> bool {
         || rule.join.is_some()
         || rule.sum.is_some()
         || rule.product.is_some()
+        || rule.latest.is_some()
         || rule.concat.is_some()
 }

@@ -60,6 +60,9 @@ impl Compiler<'_> {
         if let Some(factors) = &rule.product {
             return Ok(Source::Product(mappings("product", factors, Expected::Number)?));
         }
+        if let Some(times) = &rule.latest {
+            return Ok(Source::Latest(self.gathered("latest", times, Expected::Raw, at, depth)?));
+        }
         if let Some(terms) = &rule.sum {
             let terms = self.gathered("sum", terms, Expected::Number, at, depth)?;
             return Ok(match self.each(rule, at, depth)? {

@@ -1,0 +1,48 @@
+//! The right to be forgotten, for source records and what is projected from them.
+
+use crate::error::Result;
+use crate::functions::to_core;
+use crate::golden::{self, Change};
+use crate::ingest::record;
+use pgrx::Uuid as PgUuid;
+use pgrx::prelude::*;
+use uuid::Uuid;
+
+/// Takes what is about a person out of these records and their golden entities, for good. `observed` is now, in
+/// microseconds since 1970.
+#[pg_extern]
+fn _erase_records(tenant_id: PgUuid, birth_ids: Vec<PgUuid>, observed: i64) -> Result<i32> {
+    let tenant_id = to_core(tenant_id);
+    let ids: Vec<Uuid> = birth_ids.into_iter().map(to_core).collect();
+    Spi::connect_mut(|client| {
+        let mut records = record::lock(client, tenant_id, &ids)?;
+        let mut projections = Vec::with_capacity(records.len());
+        for stored in &mut records {
+            let before = stored.project();
+            stored.record.erase(stored.kind, observed);
+            // A guest's record is named by the e-mail address; birth_id, derived from it, still finds the
+            // record when the same address is seen again.
+            if stored.external_id.contains('@') {
+                stored.external_id = format!("erased:{}", stored.birth_id);
+            }
+            projections.push((before, stored.project()));
+        }
+        record::update(client, tenant_id, &records.iter().collect::<Vec<_>>())?;
+        let mut changes: Vec<Change<'_>> = records
+            .iter()
+            .zip(&mut projections)
+            .filter_map(|(stored, (before, after))| {
+                after.as_mut().map(|after| Change {
+                    kind: stored.kind,
+                    entity_id: stored.entity_id,
+                    environment_id: stored.scope.environment_id,
+                    before: before.as_ref(),
+                    after,
+                })
+            })
+            .collect();
+        golden::resolve_references(client, tenant_id, &mut changes)?;
+        golden::write(client, tenant_id, &changes)?;
+        Ok(i32::try_from(records.len()).unwrap_or(i32::MAX))
+    })
+}

@@ -1,0 +1,29 @@
+//! What all handlers share.
+
+use crate::configuration::Live;
+use crate::db::Database;
+use crate::hooks::batch::Ingest;
+use crate::listen::Doorbell;
+use crate::secrets::Vault;
+use metrics_exporter_prometheus::PrometheusHandle;
+use std::sync::Arc;
+
+/// The gateway's state. Everything in it is shared and cheap to reach.
+pub struct App {
+    /// What authenticates requests.
+    pub configuration: Arc<Live>,
+    /// Connections for reads and small writes.
+    pub database: Database,
+    /// Takes webhooks in.
+    pub ingest: Arc<Ingest>,
+    /// Wakes dispatchers.
+    pub doorbell: Arc<Doorbell>,
+    /// Seals new secrets.
+    pub vault: Vault,
+    /// What `/metrics` shows.
+    pub metrics: PrometheusHandle,
+    /// How others reach the gateway, without a slash at its end.
+    pub public_url: String,
+    /// The largest body, in bytes.
+    pub max_body_bytes: usize,
+}

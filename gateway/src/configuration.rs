@@ -1,0 +1,235 @@
+//! What the gateway holds in memory: active connectors, manifests, key hashes and secrets.
+//!
+//! Requests are authenticated against it and never ask the database. It is asked for changes twice a second,
+//! so that a change or revocation is in force within one. While the database is away the last configuration
+//! stays in force; what has expired meanwhile does not.
+
+mod load;
+
+use crate::db::{self, Database, Failure};
+use crate::metrics;
+use crate::sql;
+use jiff::Timestamp;
+use nexus_core::connector::Connector;
+use nexus_core::secret::{DataKey, MasterKey};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+const REFRESH_INTERVAL: Duration = Duration::from_millis(400);
+const REFRESHES_PER_CHECK: u32 = 25;
+const REFRESH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The name of the secret with which flows' and subscriptions' requests are signed.
+pub const SIGNING: &str = "signing";
+/// The name of the secret with which a platform signs what it sends to a connector.
+pub const WEBHOOK: &str = "webhook_secret";
+
+/// All of it, as of one moment.
+#[derive(Debug, Default)]
+pub struct Configuration {
+    /// Active connectors of active tenants.
+    pub connectors: HashMap<Uuid, ActiveConnector>,
+    api_keys: HashMap<KeyHash, ApiKey>,
+    platform_keys: HashMap<KeyHash, Option<Timestamp>>,
+    secrets: HashMap<(Uuid, Uuid), Vec<Secret>>,
+    /// By tenant, the newest first.
+    data_keys: HashMap<Uuid, Vec<(Uuid, DataKey)>>,
+}
+
+/// The SHA-256 of a key. Looked up by it: what a look-up's time could tell is the hash of a guess.
+pub type KeyHash = [u8; 32];
+
+/// A connector that receives.
+#[derive(Debug)]
+pub struct ActiveConnector {
+    /// Its tenant.
+    pub tenant_id: Uuid,
+    /// Its compiled manifest; `None` when it cannot be compiled.
+    pub connector: Option<Arc<Connector>>,
+    /// Whether a secret of it could not be opened: then a refusal would be our fault and not the sender's.
+    pub has_unreadable_secret: bool,
+}
+
+/// An API key in force.
+#[derive(Debug, Clone)]
+pub struct ApiKey {
+    /// Its tenant.
+    pub tenant_id: Uuid,
+    /// Its environment.
+    pub environment_id: Uuid,
+    /// `dev`, `test` or `prod`.
+    pub environment: String,
+    /// `read`, `write`, `admin`.
+    pub scopes: Vec<String>,
+    expires_at: Option<Timestamp>,
+}
+
+struct Secret {
+    name: String,
+    value: Zeroizing<Vec<u8>>,
+    valid_until: Option<Timestamp>,
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Secret({}, …)", self.name)
+    }
+}
+
+impl Configuration {
+    /// The API key of this hash, if it is in force.
+    pub fn api_key(&self, hash: &KeyHash) -> Option<&ApiKey> {
+        self.api_keys.get(hash).filter(|key| is_ahead(key.expires_at))
+    }
+
+    /// Whether a platform key has this hash and is in force.
+    pub fn has_platform_key(&self, hash: &KeyHash) -> bool {
+        self.platform_keys.get(hash).is_some_and(|expires_at| is_ahead(*expires_at))
+    }
+
+    /// The secrets of this name of a connector, flow or subscription, the current one first; two during a
+    /// rotation.
+    pub fn secrets(&self, tenant_id: Uuid, owner_id: Uuid, name: &str) -> impl Iterator<Item = &[u8]> {
+        self.secrets
+            .get(&(tenant_id, owner_id))
+            .into_iter()
+            .flatten()
+            .filter(move |secret| secret.name == name && is_ahead(secret.valid_until))
+            .map(|secret| secret.value.as_slice())
+    }
+
+    /// A tenant's data keys, the newest first.
+    pub fn data_keys(&self, tenant_id: Uuid) -> impl Iterator<Item = &DataKey> {
+        self.data_keys.get(&tenant_id).into_iter().flatten().map(|(_, key)| key)
+    }
+}
+
+fn is_ahead(end: Option<Timestamp>) -> bool {
+    end.is_none_or(|end| end > Timestamp::now())
+}
+
+/// Whether the gateway can do its work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Readiness {
+    /// It can.
+    Ready,
+    /// It cannot, and why.
+    NotReady(String),
+}
+
+/// The configuration in force, kept up to date by a task.
+#[derive(Debug)]
+pub struct Live {
+    current: watch::Sender<Arc<Configuration>>,
+    readiness: watch::Sender<Readiness>,
+    fingerprint: Mutex<Option<String>>,
+    refreshed_at: Mutex<Instant>,
+    master_keys: Vec<MasterKey>,
+    loader: Mutex<load::Loader>,
+}
+
+impl Live {
+    /// Loads the configuration for the first time.
+    pub async fn load(database: &Database, master_keys: Vec<MasterKey>) -> Result<Self, Failure> {
+        let live = Self {
+            current: watch::Sender::new(Arc::default()),
+            readiness: watch::Sender::new(Readiness::Ready),
+            fingerprint: Mutex::new(None),
+            refreshed_at: Mutex::new(Instant::now()),
+            master_keys,
+            loader: Mutex::default(),
+        };
+        live.refresh(database).await?;
+        Ok(live)
+    }
+
+    /// The configuration in force.
+    pub fn current(&self) -> Arc<Configuration> {
+        Arc::clone(&self.current.borrow())
+    }
+
+    /// Whether the gateway can do its work.
+    pub fn readiness(&self) -> Readiness {
+        self.readiness.borrow().clone()
+    }
+
+    /// How long ago the configuration was last known to be the database's.
+    pub fn age(&self) -> Duration {
+        self.refreshed_at.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+
+    /// Asks for changes and takes them over; whether there were any.
+    pub async fn refresh(&self, database: &Database) -> Result<bool, Failure> {
+        let known = self.fingerprint.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let row =
+            db::within(REFRESH_TIMEOUT, database.row(sql::CONFIGURATION, &[(&known, Type::TEXT)])).await?;
+        *self.refreshed_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        let (fingerprint, changed): (Option<String>, Option<Value>) = (row.try_get(0)?, row.try_get(1)?);
+        let Some(changed) = changed else { return Ok(false) };
+        let loaded =
+            self.loader.lock().unwrap_or_else(PoisonError::into_inner).load(changed, &self.master_keys);
+        match loaded {
+            Ok(configuration) => {
+                self.current.send_replace(Arc::new(configuration));
+                *self.fingerprint.lock().unwrap_or_else(PoisonError::into_inner) = fingerprint;
+                Ok(true)
+            }
+            Err(error) => {
+                tracing::error!(%error, "the configuration cannot be read; the last one stays in force");
+                Ok(false)
+            }
+        }
+    }
+
+    /// Keeps the configuration up to date and watches whether the database is there, for ever.
+    pub async fn keep(&self, database: &Database) {
+        let mut ticks = interval(REFRESH_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut refreshes_until_check = 0_u32;
+        loop {
+            ticks.tick().await;
+            let found = match self.refresh(database).await {
+                Ok(_) if refreshes_until_check == 0 => check_migrations(database).await,
+                Ok(_) => Readiness::Ready,
+                Err(failure) => Readiness::NotReady(format!("the database is not available: {failure}")),
+            };
+            // Migrations are asked for every ten seconds, and at once after an outage.
+            refreshes_until_check = match found {
+                Readiness::Ready => refreshes_until_check.checked_sub(1).unwrap_or(REFRESHES_PER_CHECK),
+                Readiness::NotReady(_) => 0,
+            };
+            metrics::configuration_age(self.age());
+            self.readiness.send_if_modified(|readiness| {
+                let is_change = *readiness != found;
+                match &found {
+                    Readiness::Ready if is_change => tracing::info!("ready"),
+                    Readiness::NotReady(reason) if is_change => tracing::warn!(%reason, "not ready"),
+                    _ => {}
+                }
+                *readiness = found;
+                is_change
+            });
+        }
+    }
+}
+
+async fn check_migrations(database: &Database) -> Readiness {
+    let row = match db::within(REFRESH_TIMEOUT, database.row(sql::READINESS, &[])).await {
+        Ok(row) => row,
+        Err(failure) => return Readiness::NotReady(format!("the database is not available: {failure}")),
+    };
+    match row.try_get::<_, i32>(1) {
+        Ok(0) => Readiness::Ready,
+        Ok(pending) => Readiness::NotReady(format!(
+            "{pending} migrations are pending; run select nexus.migrate() as a superuser"
+        )),
+        Err(error) => Readiness::NotReady(format!("nexus.readiness() answers strangely: {error}")),
+    }
+}

@@ -1,0 +1,281 @@
+//! Reads what `nexus.gateway_configuration` gives, opens the secrets and compiles the manifests.
+
+use super::{ActiveConnector, ApiKey, Configuration, KeyHash, Secret};
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, PAD};
+use jiff::Timestamp;
+use nexus_core::connector::Connector;
+use nexus_core::secret::{DataKey, MasterKey, Place};
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use uuid::Uuid;
+
+#[derive(Deserialize)]
+struct Loaded {
+    connectors: Vec<LoadedConnector>,
+    connector_types: Vec<LoadedType>,
+    api_keys: Vec<LoadedApiKey>,
+    platform_keys: Vec<LoadedPlatformKey>,
+    data_keys: Vec<LoadedDataKey>,
+    secrets: Vec<LoadedSecret>,
+}
+
+#[derive(Deserialize)]
+struct LoadedConnector {
+    connector_id: Uuid,
+    tenant_id: Uuid,
+    connector_type: String,
+    version: i32,
+}
+
+#[derive(Deserialize)]
+struct LoadedType {
+    connector_type: String,
+    version: i32,
+    manifest: Value,
+}
+
+#[derive(Deserialize)]
+struct LoadedApiKey {
+    tenant_id: Uuid,
+    environment_id: Uuid,
+    environment: String,
+    key_sha256: String,
+    scopes: Vec<String>,
+    expires_at: Option<Timestamp>,
+}
+
+#[derive(Deserialize)]
+struct LoadedPlatformKey {
+    key_sha256: String,
+    expires_at: Option<Timestamp>,
+}
+
+#[derive(Deserialize)]
+struct LoadedDataKey {
+    tenant_id: Uuid,
+    data_key_id: Uuid,
+    wrapped_key: String,
+    master_key_id: String,
+}
+
+#[derive(Deserialize)]
+struct LoadedSecret {
+    secret_id: Uuid,
+    tenant_id: Uuid,
+    owner_kind: String,
+    owner_id: Uuid,
+    name: String,
+    data_key_id: Uuid,
+    sealed: String,
+    valid_until: Option<Timestamp>,
+}
+
+/// Builds configurations; keeps what is costly to make again, and what it has complained about.
+#[derive(Debug, Default)]
+pub struct Loader {
+    /// By connector type and version.
+    compiled: HashMap<(String, i32), Option<Arc<Connector>>>,
+    /// Data keys and secrets that could not be opened and were logged.
+    complained: HashSet<Uuid>,
+}
+
+impl Loader {
+    /// Reads the database's answer. What cannot be used by itself (a manifest, a secret) is logged once and
+    /// left out; the error is of an answer that is not of the known form.
+    pub fn load(
+        &mut self,
+        loaded: Value,
+        master_keys: &[MasterKey],
+    ) -> Result<Configuration, serde_json::Error> {
+        let loaded: Loaded = serde_json::from_value(loaded)?;
+        self.compile(loaded.connector_types);
+        let data_keys = self.unwrap_data_keys(loaded.data_keys, master_keys);
+        let mut configuration = Configuration::default();
+        let mut unreadable = HashSet::new();
+        for secret in loaded.secrets {
+            let owner = (secret.tenant_id, secret.owner_id);
+            match self.open(&secret, &data_keys) {
+                Some(opened) => configuration.secrets.entry(owner).or_default().push(opened),
+                None => {
+                    unreadable.insert(owner);
+                }
+            }
+        }
+        // The ids are UUIDv7, so their order is that of their making.
+        let mut newest_first: Vec<_> = data_keys.into_iter().collect();
+        newest_first.sort_by_key(|((_, id), _)| std::cmp::Reverse(*id));
+        for ((tenant_id, id), key) in newest_first {
+            configuration.data_keys.entry(tenant_id).or_default().push((id, key));
+        }
+        for connector in loaded.connectors {
+            let compiled = self.compiled.get(&(connector.connector_type, connector.version));
+            let active = ActiveConnector {
+                tenant_id: connector.tenant_id,
+                connector: compiled.cloned().flatten(),
+                has_unreadable_secret: unreadable.contains(&(connector.tenant_id, connector.connector_id)),
+            };
+            configuration.connectors.insert(connector.connector_id, active);
+        }
+        for key in loaded.api_keys {
+            if let Some(hash) = key_hash(&key.key_sha256) {
+                let LoadedApiKey { tenant_id, environment_id, environment, scopes, expires_at, .. } = key;
+                let key = ApiKey { tenant_id, environment_id, environment, scopes, expires_at };
+                configuration.api_keys.insert(hash, key);
+            }
+        }
+        configuration.platform_keys = loaded
+            .platform_keys
+            .into_iter()
+            .filter_map(|key| Some((key_hash(&key.key_sha256)?, key.expires_at)))
+            .collect();
+        Ok(configuration)
+    }
+
+    fn compile(&mut self, types: Vec<LoadedType>) {
+        let mut compiled = HashMap::new();
+        for LoadedType { connector_type, version, manifest } in types {
+            let key = (connector_type, version);
+            // A version's manifest never changes, so what was compiled once holds.
+            let connector =
+                self.compiled.remove(&key).unwrap_or_else(|| match Connector::from_json(&manifest) {
+                    Ok(connector) => Some(Arc::new(connector)),
+                    Err(error) => {
+                        tracing::error!(connector_type = key.0, version, %error, "a manifest cannot be used");
+                        None
+                    }
+                });
+            compiled.insert(key, connector);
+        }
+        self.compiled = compiled;
+    }
+
+    fn unwrap_data_keys(
+        &mut self,
+        loaded: Vec<LoadedDataKey>,
+        master_keys: &[MasterKey],
+    ) -> HashMap<(Uuid, Uuid), DataKey> {
+        let mut data_keys = HashMap::new();
+        for key in loaded {
+            let wrapped = decode(&key.wrapped_key);
+            match MasterKey::unwrap(master_keys, &key.master_key_id, key.tenant_id, &wrapped) {
+                Ok(data_key) => {
+                    data_keys.insert((key.tenant_id, key.data_key_id), data_key);
+                }
+                Err(error) => self.complain(key.data_key_id, &error),
+            }
+        }
+        data_keys
+    }
+
+    fn open(&mut self, secret: &LoadedSecret, data_keys: &HashMap<(Uuid, Uuid), DataKey>) -> Option<Secret> {
+        // Its data key could not be unwrapped: that has been logged.
+        let data_key = data_keys.get(&(secret.tenant_id, secret.data_key_id))?;
+        let place = Place {
+            tenant_id: secret.tenant_id,
+            owner_kind: &secret.owner_kind,
+            owner_id: secret.owner_id,
+            name: &secret.name,
+        };
+        match data_key.open(&place, &decode(&secret.sealed)) {
+            Ok(value) => Some(Secret { name: secret.name.clone(), value, valid_until: secret.valid_until }),
+            Err(error) => {
+                self.complain(secret.secret_id, &error);
+                None
+            }
+        }
+    }
+
+    fn complain(&mut self, id: Uuid, error: &nexus_core::error::Error) {
+        if self.complained.insert(id) {
+            let hint = error.hint.as_deref().unwrap_or_default();
+            tracing::error!(%error, hint, code = error.code.as_str(), "a secret is out of use");
+        }
+    }
+}
+
+fn key_hash(hex_digits: &str) -> Option<KeyHash> {
+    hex::decode(hex_digits).ok()?.try_into().ok()
+}
+
+/// Base64 as PostgreSQL writes it, in lines. What is none becomes nothing, which no key opens.
+fn decode(text: &str) -> Vec<u8> {
+    const ENGINE: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, PAD);
+    let joined: String = text.split_ascii_whitespace().collect();
+    ENGINE.decode(joined).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::engine::general_purpose::STANDARD;
+    use serde_json::json;
+
+    const TENANT: Uuid = Uuid::from_u128(1);
+    const OWNER: Uuid = Uuid::from_u128(2);
+    const DATA_KEY: Uuid = Uuid::from_u128(3);
+
+    fn loaded(sealed: &[u8], wrapped: &[u8]) -> Value {
+        // In lines of 76, as PostgreSQL's encode() does.
+        let in_lines = |bytes: &[u8]| {
+            let text = STANDARD.encode(bytes);
+            let lines: Vec<&str> =
+                text.as_bytes().chunks(76).filter_map(|line| std::str::from_utf8(line).ok()).collect();
+            lines.join("\n")
+        };
+        json!({
+            "connectors": [{"connector_id": OWNER, "tenant_id": TENANT, "environment_id": TENANT,
+                            "connector_type": "none", "version": 1, "settings": {}}],
+            "connector_types": [],
+            "api_keys": [{"tenant_id": TENANT, "environment_id": OWNER, "environment": "prod", "scopes": ["read"],
+                          "key_sha256": "ab".repeat(32), "expires_at": "2020-01-01T00:00:00+00:00"},
+                         {"tenant_id": TENANT, "environment_id": OWNER, "environment": "prod", "scopes": ["read"],
+                          "key_sha256": "cd".repeat(32), "expires_at": null}],
+            "platform_keys": [],
+            "data_keys": [{"tenant_id": TENANT, "data_key_id": DATA_KEY, "wrapped_key": in_lines(wrapped),
+                           "master_key_id": "m1"}],
+            "secrets": [{"secret_id": TENANT, "tenant_id": TENANT, "owner_kind": "connector", "owner_id": OWNER,
+                         "name": "signing", "data_key_id": DATA_KEY, "sealed": in_lines(sealed), "valid_until": null}]
+        })
+    }
+
+    fn sealed(secret: &[u8]) -> (Vec<u8>, Vec<u8>, MasterKey) {
+        let (data_key, master_key) = (DataKey::new([7; 32]), MasterKey::new("m1", [9; 32]));
+        let place = Place { tenant_id: TENANT, owner_kind: "connector", owner_id: OWNER, name: "signing" };
+        let sealed = data_key.seal(&place, secret, [1; 12]).expect("sealed");
+        let wrapped = master_key.wrap(TENANT, &data_key, [2; 12]).expect("wrapped");
+        (sealed, wrapped, master_key)
+    }
+
+    #[test]
+    fn opens_secrets() {
+        let (sealed, wrapped, master_key) =
+            sealed(b"a rather long secret, so that its base64 takes several lines");
+        let configuration =
+            Loader::default().load(loaded(&sealed, &wrapped), &[master_key]).expect("the known form");
+        let secrets: Vec<&[u8]> = configuration.secrets(TENANT, OWNER, "signing").collect();
+        assert_eq!(secrets, [b"a rather long secret, so that its base64 takes several lines"]);
+        assert!(!configuration.connectors[&OWNER].has_unreadable_secret);
+        assert_eq!(configuration.data_keys(TENANT).count(), 1);
+    }
+
+    #[test]
+    fn a_secret_that_does_not_open_marks_its_connector() {
+        let (sealed, wrapped, _) = sealed(b"secret");
+        let other = MasterKey::new("m1", [8; 32]);
+        let configuration =
+            Loader::default().load(loaded(&sealed, &wrapped), &[other]).expect("the known form");
+        assert_eq!(configuration.secrets(TENANT, OWNER, "signing").count(), 0);
+        assert!(configuration.connectors[&OWNER].has_unreadable_secret);
+    }
+
+    #[test]
+    fn a_key_that_has_expired_is_not_in_force() {
+        let configuration = Loader::default().load(loaded(&[], &[]), &[]).expect("the known form");
+        assert!(configuration.api_key(&[0xab; 32]).is_none());
+        assert!(configuration.api_key(&[0xcd; 32]).is_some());
+    }
+}

@@ -1,0 +1,293 @@
+//! Stage 5, dispatch: claims what is due, delivers it by HTTP, and reports what came of it.
+//!
+//! Several dispatchers may run beside each other: what one has leased no other claims, and a lease that is
+//! not renewed, because its worker died, runs out. At least once, therefore; `webhook-id` and `job_id` are the
+//! same on every attempt, so that receivers can tell a repetition.
+
+pub mod claim;
+mod desk;
+mod request;
+pub mod send;
+pub mod settle;
+pub mod target;
+
+use crate::configuration::Live;
+use crate::db::Database;
+use crate::error::Error;
+use crate::listen::Doorbell;
+use crate::secrets::random;
+use crate::{metrics, sql};
+use claim::{Claimed, Work};
+use desk::{Desk, Slots};
+use futures_util::stream::{self, StreamExt as _};
+use jiff::Timestamp;
+use nexus_core::retry::ErrorClass;
+use send::{Answered, NotSent, Sender};
+use settle::{Report, Settling};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+/// Correct without the doorbell: due retries and what others queued are found by looking.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// Tenants looked at in one round; the next round begins with those that waited longest.
+const TENANTS_PER_ROUND: usize = 64;
+const CONCURRENT_CLAIMS: usize = 4;
+const CONCURRENT_SETTLES: usize = 2;
+
+/// What a dispatcher needs.
+pub struct Dispatcher {
+    database: Database,
+    configuration: Arc<Live>,
+    doorbell: Arc<Doorbell>,
+    sender: Sender,
+    settling: Settling,
+    /// Unlike any other worker's, so that a lease tells whose it is.
+    worker: String,
+    /// The beginning of callback URLs.
+    public_url: String,
+    lease: Duration,
+    desk: Mutex<Desk>,
+    /// There was more to claim than could be taken: look again when a slot is free.
+    is_hungry: AtomicBool,
+    idle: Notify,
+}
+
+impl Dispatcher {
+    /// A dispatcher that has not begun.
+    pub fn new(
+        database: Database,
+        configuration: Arc<Live>,
+        doorbell: Arc<Doorbell>,
+        sender: Sender,
+        settings: &crate::config::Settings,
+    ) -> Arc<Self> {
+        let worker = format!("nexus-{}", Uuid::new_v4().simple());
+        let slots = Slots { all: settings.dispatch_slots, per_destination: settings.destination_slots };
+        Arc::new(Self {
+            settling: Settling::new(database.clone(), worker.clone()),
+            database,
+            configuration,
+            doorbell,
+            sender,
+            worker,
+            public_url: settings.public_url.clone(),
+            lease: settings.lease,
+            desk: Mutex::new(Desk::new(slots)),
+            is_hungry: AtomicBool::new(false),
+            idle: Notify::new(),
+        })
+    }
+
+    /// Dispatches until `stop` says so; then waits for attempts under way, `grace` at most, settles what has
+    /// ended and gives back the rest.
+    pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>, grace: Duration) {
+        let mut helpers = tokio::task::JoinSet::new();
+        for _ in 0..CONCURRENT_SETTLES {
+            let this = Arc::clone(&self);
+            helpers
+                .spawn(async move { this.settling.work(|reports, jobs| this.settled(reports, jobs)).await });
+        }
+        let this = Arc::clone(&self);
+        helpers.spawn(async move { this.renew_leases().await });
+
+        while !*stop.borrow() {
+            tokio::select! {
+                () = self.doorbell.rung() => {}
+                () = sleep(POLL_INTERVAL) => {}
+                _ = stop.wait_for(|stopped| *stopped) => break,
+            }
+            if let Err(error) = self.claim_what_is_due(&stop).await {
+                tracing::debug!(%error, "nothing could be claimed");
+            }
+        }
+        self.finish(grace).await;
+        helpers.abort_all();
+    }
+
+    async fn claim_what_is_due(self: &Arc<Self>, stop: &watch::Receiver<bool>) -> Result<(), Error> {
+        while !*stop.borrow() {
+            let free = self.desk().free();
+            if free == 0 {
+                self.is_hungry.store(true, Ordering::Relaxed);
+                return Ok(());
+            }
+            let most = i32::try_from(free.min(TENANTS_PER_ROUND)).unwrap_or(i32::MAX);
+            let due = self.database.rows(sql::DUE_TENANTS, &[(&most, Type::INT4)]).await?;
+            let mut tenants: Vec<Uuid> = due.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+            let found = tenants.len();
+            tenants.retain(|tenant_id| self.desk().may_claim(*tenant_id));
+            if tenants.len() < found {
+                self.is_hungry.store(true, Ordering::Relaxed);
+            }
+            if tenants.is_empty() {
+                return Ok(());
+            }
+            let share = free.div_ceil(tenants.len());
+            let claims = tenants.into_iter().map(|tenant_id| self.claim(tenant_id, share));
+            let mut claims = stream::iter(claims).buffer_unordered(CONCURRENT_CLAIMS);
+            let mut started = 0;
+            while let Some(claimed) = claims.next().await {
+                // One tenant's trouble is not the others': what they have leased is delivered.
+                let claimed = claimed.inspect_err(
+                    |error| tracing::warn!(%error, "a tenant's deliveries could not be claimed"),
+                );
+                for delivery in claimed.unwrap_or_default() {
+                    started += 1;
+                    self.admit(delivery);
+                }
+            }
+            if started == 0 {
+                // Another worker was faster.
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    async fn claim(&self, tenant_id: Uuid, slots: usize) -> Result<Vec<Claimed>, Error> {
+        let slots = i32::try_from(slots).unwrap_or(i32::MAX);
+        let lease = self.lease.as_secs_f64();
+        let parameters = &[
+            (&tenant_id as _, Type::UUID),
+            (&self.worker as _, Type::TEXT),
+            (&slots as _, Type::INT4),
+            (&lease as _, Type::FLOAT8),
+        ];
+        let rows = self.database.rows(sql::CLAIM, parameters).await?;
+        let read = |row| {
+            // One row that cannot be read must not hold up the others; its lease runs out.
+            Claimed::from_row(tenant_id, row)
+                .inspect_err(|error| tracing::error!(%tenant_id, %error, "a delivery cannot be read"))
+                .ok()
+        };
+        Ok(rows.iter().filter_map(read).collect())
+    }
+
+    fn admit(self: &Arc<Self>, delivery: Claimed) {
+        if let Some(delivery) = self.desk().admit(delivery) {
+            self.start(delivery);
+        }
+        self.count();
+    }
+
+    /// Makes attempts, one after the other as long as a parked delivery takes the slot over.
+    fn start(self: &Arc<Self>, delivery: Claimed) {
+        let this = Arc::clone(self);
+        tokio::spawn(async move {
+            let mut next = Some(delivery);
+            while let Some(delivery) = next {
+                let (tenant_id, destination_id) = (delivery.tenant_id, delivery.destination_id);
+                let report = this.attempt(&delivery).await;
+                drop(delivery);
+                this.settling.report(tenant_id, report);
+                next = this.desk().finished(tenant_id, destination_id);
+                this.count();
+                if this.is_hungry.swap(false, Ordering::Relaxed) {
+                    this.doorbell.ring_here();
+                }
+            }
+            this.idle.notify_waiters();
+        });
+    }
+
+    async fn attempt(&self, claimed: &Claimed) -> Report {
+        let attempted_at = Timestamp::now();
+        let (result, took): (Result<Answered, NotSent>, Duration) = match self.prepare(claimed, attempted_at)
+        {
+            Ok(outgoing) => self.sender.send(outgoing).await,
+            Err(not_sent) => (Err(not_sent), Duration::ZERO),
+        };
+        // Only spread, not secret: without random bytes there is no jitter.
+        let jitter = random().map_or(0.0, |bytes| f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX));
+        let report = Report::new(claimed, attempted_at, took, &result, jitter);
+        tracing::debug!(
+            trace_id = claimed.trace_id, delivery_id = %claimed.delivery_id, attempt = claimed.attempt,
+            outcome = report.outcome, took_ms = took.as_millis() as u64, "attempted"
+        );
+        report
+    }
+
+    fn prepare(&self, claimed: &Claimed, now: Timestamp) -> Result<send::Outgoing, NotSent> {
+        if let Work::Job(job) = &claimed.work
+            && job.is_callback_timeout
+        {
+            let message = "the callback did not come in time".to_owned();
+            return Err(NotSent { class: ErrorClass::CallbackTimeout, message });
+        }
+        request::prepare(claimed, &self.configuration.current(), &self.public_url, now)
+    }
+
+    fn settled(&self, reports: &[Report], jobs_ended: bool) {
+        self.desk().settled(reports.iter().map(|report| report.delivery_id));
+        if jobs_ended {
+            self.doorbell.ring();
+        }
+    }
+
+    async fn renew_leases(&self) {
+        loop {
+            sleep(self.lease / 3).await;
+            let leases = self.desk().leases();
+            for (tenant_id, delivery_ids) in leases {
+                let lease = self.lease.as_secs_f64();
+                let parameters = &[
+                    (&tenant_id as _, Type::UUID),
+                    (&self.worker as _, Type::TEXT),
+                    (&delivery_ids as _, Type::UUID_ARRAY),
+                    (&lease as _, Type::FLOAT8),
+                ];
+                if let Err(failure) = self.database.rows(sql::RENEW_LEASES, parameters).await {
+                    tracing::warn!(%tenant_id, error = %failure, "leases were not renewed");
+                }
+            }
+        }
+    }
+
+    async fn finish(&self, grace: Duration) {
+        let deadline = Instant::now() + grace;
+        self.desk().abandon_parked();
+        let idle = async {
+            loop {
+                let ended = self.idle.notified();
+                if self.desk().running() == 0 {
+                    return;
+                }
+                ended.await;
+            }
+        };
+        let _ = timeout_at(deadline, idle).await;
+        // What ended is settled even when the grace is over: it costs one statement.
+        if timeout(Duration::from_secs(5), self.settling.close()).await.is_err() {
+            tracing::warn!("outcomes could not be stored; those deliveries will be made again");
+        }
+        let leases = self.desk().leases();
+        for (tenant_id, delivery_ids) in leases {
+            tracing::info!(%tenant_id, deliveries = delivery_ids.len(), "giving back what was not delivered");
+            let parameters = &[
+                (&tenant_id as _, Type::UUID),
+                (&self.worker as _, Type::TEXT),
+                (&delivery_ids as _, Type::UUID_ARRAY),
+            ];
+            let released =
+                timeout(Duration::from_secs(5), self.database.rows(sql::RELEASE_LEASES, parameters)).await;
+            if !matches!(released, Ok(Ok(_))) {
+                tracing::warn!(%tenant_id, "leases were not given back; they run out by themselves");
+            }
+        }
+    }
+
+    fn count(&self) {
+        let desk = self.desk();
+        metrics::dispatching(desk.running(), desk.parked());
+    }
+
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        // Nothing in a critical section panics half-way, so a poisoned desk is still whole.
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,133 @@
+//! What `nexus.claim` leases to this worker.
+
+use jiff::Timestamp;
+use nexus_core::routing::Flow;
+use serde_json::Value;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+/// A delivery of which an attempt is to be made.
+#[derive(Debug)]
+pub struct Claimed {
+    /// Whose it is.
+    pub tenant_id: Uuid,
+    /// The delivery: the same on every attempt.
+    pub delivery_id: Uuid,
+    /// Its environment.
+    pub environment_id: Uuid,
+    /// `dev`, `test` or `prod`.
+    pub environment: String,
+    /// The flow or subscription it goes to.
+    pub destination_id: Uuid,
+    /// The attempt's number, from 1.
+    pub attempt: i32,
+    /// The trace it belongs to.
+    pub trace_id: String,
+    /// Where to; `None` when the flow or subscription is gone.
+    pub url: Option<String>,
+    /// What is delivered.
+    pub work: Work,
+}
+
+/// What is delivered.
+#[derive(Debug)]
+pub enum Work {
+    /// A job, for a flow's execution URL.
+    Job(Box<Job>),
+    /// A domain event, for a subscription.
+    Webhook(Box<Webhook>),
+}
+
+/// A job.
+#[derive(Debug)]
+pub struct Job {
+    pub job_id: Uuid,
+    pub event_id: Uuid,
+    pub entity_kind: String,
+    pub entity_id: Uuid,
+    pub normalized_payload: Value,
+    /// The flow's definition; `None` when the flow is gone or its definition cannot be read.
+    pub flow: Option<Flow>,
+    /// The callback did not come: nothing is sent, the waiting ends.
+    pub is_callback_timeout: bool,
+}
+
+/// A domain event.
+#[derive(Debug)]
+pub struct Webhook {
+    pub domain_event_id: Uuid,
+    pub event_type: String,
+    pub schema_version: i32,
+    pub entity_version: Option<i64>,
+    pub dedupe_key: String,
+    pub changed: Vec<String>,
+    pub payload: Value,
+    pub created_at: Timestamp,
+}
+
+impl Claimed {
+    /// Reads a row of [`crate::sql::CLAIM`].
+    pub fn from_row(tenant_id: Uuid, row: &Row) -> Result<Self, tokio_postgres::Error> {
+        let kind: &str = row.try_get("kind")?;
+        let work = match kind {
+            "job" => Work::Job(Box::new(Job::from_row(row)?)),
+            _ => Work::Webhook(Box::new(Webhook::from_row(row)?)),
+        };
+        Ok(Self {
+            tenant_id,
+            delivery_id: row.try_get("delivery_id")?,
+            environment_id: row.try_get("environment_id")?,
+            environment: row.try_get("environment")?,
+            destination_id: row.try_get("destination_id")?,
+            attempt: row.try_get("attempt")?,
+            trace_id: row.try_get("trace_id")?,
+            url: row.try_get("url")?,
+            work,
+        })
+    }
+
+    /// `job` or `webhook`.
+    pub fn kind(&self) -> &'static str {
+        match self.work {
+            Work::Job(_) => "job",
+            Work::Webhook(_) => "webhook",
+        }
+    }
+}
+
+impl Job {
+    fn from_row(row: &Row) -> Result<Self, tokio_postgres::Error> {
+        let definition: Option<Value> = row.try_get("definition")?;
+        let flow = definition.and_then(|definition| match Flow::from_json(&definition) {
+            Ok(flow) => Some(flow),
+            Err(error) => {
+                tracing::error!(%error, "a flow's definition cannot be used");
+                None
+            }
+        });
+        Ok(Self {
+            job_id: row.try_get("job_id")?,
+            event_id: row.try_get("event_id")?,
+            entity_kind: row.try_get("entity_kind")?,
+            entity_id: row.try_get("entity_id")?,
+            normalized_payload: row.try_get("normalized_payload")?,
+            flow,
+            is_callback_timeout: row.try_get("is_callback_timeout")?,
+        })
+    }
+}
+
+impl Webhook {
+    fn from_row(row: &Row) -> Result<Self, tokio_postgres::Error> {
+        Ok(Self {
+            domain_event_id: row.try_get("domain_event_id")?,
+            event_type: row.try_get("event_type")?,
+            schema_version: row.try_get("schema_version")?,
+            entity_version: row.try_get("entity_version")?,
+            dedupe_key: row.try_get("dedupe_key")?,
+            changed: row.try_get("changed")?,
+            payload: row.try_get("payload")?,
+            created_at: row.try_get("event_created_at")?,
+        })
+    }
+}

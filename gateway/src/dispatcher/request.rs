@@ -1,0 +1,134 @@
+//! The request of an attempt: body, signature, headers.
+
+use super::claim::{Claimed, Job, Webhook, Work};
+use super::send::{NotSent, Outgoing};
+use crate::configuration::{Configuration, SIGNING};
+use crate::secrets::random;
+use jiff::Timestamp;
+use nexus_core::envelope::{EntityReference, JobBody, WebhookBody, sign, signing_key};
+use nexus_core::retry::ErrorClass;
+use nexus_core::{callback, trace};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use serde::Serialize;
+use std::time::Duration;
+use url::Url;
+use zeroize::Zeroizing;
+
+const TIMEOUT_SECONDS: u32 = 30;
+
+/// What is to be sent for a delivery, or why it cannot be.
+pub fn prepare(
+    claimed: &Claimed,
+    configuration: &Configuration,
+    public_url: &str,
+    now: Timestamp,
+) -> Result<Outgoing, NotSent> {
+    let thing = match claimed.work {
+        Work::Job(_) => "flow",
+        Work::Webhook(_) => "subscription",
+    };
+    let url = claimed
+        .url
+        .as_deref()
+        .ok_or_else(|| unusable(format!("{thing} {} does not exist any more", claimed.destination_id)))?;
+    let url = Url::parse(url).map_err(|error| unusable(format!("{url:?} is no URL: {error}")))?;
+    let keys: Vec<Zeroizing<Vec<u8>>> = configuration
+        .secrets(claimed.tenant_id, claimed.destination_id, SIGNING)
+        .filter_map(|secret| signing_key(std::str::from_utf8(secret).ok()?).ok())
+        .collect();
+    if keys.is_empty() {
+        let message = format!(
+            "{thing} {} has no usable signing secret; set one: nexus admin set-secret",
+            claimed.destination_id
+        );
+        return Err(unusable(message));
+    }
+    let (body, timeout_seconds) = match &claimed.work {
+        Work::Job(job) => {
+            let timeout = job.flow.as_ref().and_then(|flow| flow.timeout_seconds);
+            (job_body(claimed, job, configuration, public_url)?, timeout)
+        }
+        Work::Webhook(webhook) => (webhook_body(claimed, webhook)?, None),
+    };
+    let headers = headers(claimed, &keys, &body, now)?;
+    Ok(Outgoing {
+        url,
+        headers,
+        body,
+        timeout: Duration::from_secs(timeout_seconds.unwrap_or(TIMEOUT_SECONDS).into()),
+    })
+}
+
+fn job_body(
+    claimed: &Claimed,
+    job: &Job,
+    configuration: &Configuration,
+    public_url: &str,
+) -> Result<Vec<u8>, NotSent> {
+    let key = configuration
+        .data_keys(claimed.tenant_id)
+        .next()
+        .ok_or_else(|| unusable(format!("tenant {} has no data key that opens", claimed.tenant_id)))?;
+    to_json(&JobBody {
+        job_id: job.job_id,
+        tenant_id: claimed.tenant_id,
+        environment: &claimed.environment,
+        flow_id: claimed.destination_id,
+        event_id: job.event_id,
+        trace_id: &claimed.trace_id,
+        attempt: claimed.attempt,
+        entity: EntityReference { kind: &job.entity_kind, entity_id: job.entity_id },
+        normalized_payload: &job.normalized_payload,
+        callback_url: &format!("{public_url}/api/v1/jobs/{}/callback", job.job_id),
+        callback_token: &callback::token(key, claimed.tenant_id, job.job_id, claimed.attempt),
+    })
+}
+
+fn webhook_body(claimed: &Claimed, webhook: &Webhook) -> Result<Vec<u8>, NotSent> {
+    to_json(&WebhookBody {
+        id: webhook.domain_event_id,
+        event_type: &webhook.event_type,
+        schema_version: webhook.schema_version,
+        entity_version: webhook.entity_version,
+        dedupe_key: &webhook.dedupe_key,
+        timestamp: &webhook.created_at.to_string(),
+        tenant_id: claimed.tenant_id,
+        environment: &claimed.environment,
+        trace_id: &claimed.trace_id,
+        changed: &webhook.changed,
+        data: &webhook.payload,
+    })
+}
+
+fn to_json(body: &impl Serialize) -> Result<Vec<u8>, NotSent> {
+    serde_json::to_vec(body).map_err(|error| unusable(format!("the body cannot be written: {error}")))
+}
+
+/// Standard Webhooks 1.0; every secret in force signs, so that receivers may change theirs in their own time.
+fn headers(
+    claimed: &Claimed,
+    keys: &[Zeroizing<Vec<u8>>],
+    body: &[u8],
+    now: Timestamp,
+) -> Result<HeaderMap, NotSent> {
+    let id = claimed.delivery_id.to_string();
+    let signature = sign(keys.iter().map(|key| key.as_slice()), &id, now.as_second(), body);
+    let span = random().map_err(|error| unusable(error.to_string()))?;
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    for (name, value) in [
+        ("webhook-id", id),
+        ("webhook-timestamp", now.as_second().to_string()),
+        ("webhook-signature", signature),
+        ("traceparent", trace::traceparent(&claimed.trace_id, span)),
+    ] {
+        let value = HeaderValue::try_from(value)
+            .map_err(|_| unusable(format!("the header {name} cannot be written")))?;
+        headers.insert(HeaderName::from_static(name), value);
+    }
+    Ok(headers)
+}
+
+fn unusable(message: String) -> NotSent {
+    NotSent { class: ErrorClass::Configuration, message }
+}

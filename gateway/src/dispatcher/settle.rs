@@ -1,0 +1,370 @@
+//! Outcomes on their way to the database: whatever ended while the last batch committed forms the next.
+
+use super::claim::{Claimed, Work};
+use super::send::{Answered, NotSent};
+use crate::batches::{Batch, Batches, Limits};
+use crate::db::{Database, Failure};
+use crate::error::Trouble;
+use crate::routes::jobs::{storable, without_nul};
+use crate::{metrics, sql};
+use jiff::{SignedDuration, Timestamp};
+use nexus_core::retry::{Answer, ErrorClass, Next, Policy};
+use reqwest::header::{HeaderMap, SET_COOKIE};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::time::Duration;
+use tokio_postgres::types::{Json, Type};
+use uuid::Uuid;
+
+/// The first bytes of an answer, for people to read.
+const LOGGED_BYTES: usize = 4 << 10;
+const CALLBACK_TIMEOUT_SECONDS: u32 = 3600;
+
+/// One attempt, as `nexus.settle` takes it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    log_id: Uuid,
+    environment_id: Uuid,
+    /// Which delivery.
+    pub delivery_id: Uuid,
+    kind: &'static str,
+    destination_id: Uuid,
+    job_id: Option<Uuid>,
+    domain_event_id: Option<Uuid>,
+    trace_id: String,
+    attempt: i32,
+    /// `succeeded`, `awaiting_callback`, `retry` or `dead`.
+    pub outcome: &'static str,
+    url: Option<String>,
+    status_code: Option<u16>,
+    latency_ms: u64,
+    error_class: Option<&'static str>,
+    error: Option<String>,
+    error_code: Option<String>,
+    response_headers: Option<Value>,
+    response_body: Option<String>,
+    result: Option<Value>,
+    next_attempt_at: Option<Timestamp>,
+    attempted_at: Timestamp,
+    domain_event_id_for_job: Option<Uuid>,
+}
+
+impl Report {
+    /// What follows from an attempt that began at `attempted_at` and took so long. `jitter` is in 0..1.
+    pub fn new(
+        claimed: &Claimed,
+        attempted_at: Timestamp,
+        took: Duration,
+        attempt: &Result<Answered, NotSent>,
+        jitter: f64,
+    ) -> Self {
+        let answered = attempt.as_ref().ok();
+        let body: Option<Value> = answered.and_then(|answered| serde_json::from_slice(&answered.body).ok());
+        let error_code = body.as_ref().and_then(error_code).map(without_nul);
+        let next = next(claimed, attempt, error_code.as_deref(), jitter);
+        let (outcome, next_attempt_at) = outcome(claimed, next, attempted_at + as_signed(took));
+        let is_failure = matches!(outcome, "retry" | "dead");
+        let (error_class, error) = match attempt {
+            Err(not_sent) => (Some(not_sent.class.as_str()), Some(not_sent.message.clone())),
+            Ok(answered) if is_failure => {
+                (Some(ErrorClass::Http.as_str()), Some(format!("the answer was HTTP {}", answered.status)))
+            }
+            Ok(_) => (None, None),
+        };
+        let (job_id, domain_event_id) = match &claimed.work {
+            Work::Job(job) => (Some(job.job_id), None),
+            Work::Webhook(webhook) => (None, Some(webhook.domain_event_id)),
+        };
+        metrics::delivery(claimed.kind(), outcome, error_class, took);
+        Self {
+            log_id: Uuid::now_v7(),
+            environment_id: claimed.environment_id,
+            delivery_id: claimed.delivery_id,
+            kind: claimed.kind(),
+            destination_id: claimed.destination_id,
+            job_id,
+            domain_event_id,
+            trace_id: claimed.trace_id.clone(),
+            attempt: claimed.attempt,
+            outcome,
+            url: claimed.url.clone(),
+            status_code: answered.map(|answered| answered.status),
+            latency_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            error_class,
+            error: error.as_deref().map(without_nul),
+            error_code: error_code.filter(|_| is_failure),
+            response_headers: answered.map(|answered| headers_as_json(&answered.headers)),
+            response_body: answered.map(|answered| beginning(&answered.body)),
+            result: body.filter(|_| job_id.is_some() && outcome == "succeeded").map(storable),
+            next_attempt_at,
+            attempted_at,
+            domain_event_id_for_job: job_id.map(|_| Uuid::now_v7()),
+        }
+    }
+
+    /// Whether a job has ended: that is a domain event, which may have subscribers.
+    fn ends_a_job(&self) -> bool {
+        self.job_id.is_some() && matches!(self.outcome, "succeeded" | "dead")
+    }
+
+    /// Without what the destination wrote: should the database refuse it, the outcome still counts.
+    fn bare(mut self) -> Self {
+        self.error = self.error.map(|_| "the answer could not be stored".to_owned());
+        (self.response_headers, self.response_body, self.result, self.error_code) = (None, None, None, None);
+        self
+    }
+}
+
+fn next(
+    claimed: &Claimed,
+    attempt: &Result<Answered, NotSent>,
+    error_code: Option<&str>,
+    jitter: f64,
+) -> Next {
+    let answer = match attempt {
+        Ok(answered) => {
+            // Only jobs are reported by a callback; to a subscriber 202 is as good as 200.
+            let status = match (&claimed.work, answered.status) {
+                (Work::Webhook(_), 202) => 200,
+                (_, status) => status,
+            };
+            Answer::Response { status, retry_after: answered.retry_after, error_code }
+        }
+        Err(not_sent) => Answer::Failure(not_sent.class),
+    };
+    let number = u32::try_from(claimed.attempt).unwrap_or(1);
+    match &claimed.work {
+        // The destination is gone for good.
+        _ if claimed.url.is_none() => Next::Dead,
+        Work::Job(job) => match &job.flow {
+            Some(flow) => {
+                let policy = flow.retry.clone().unwrap_or_else(Policy::for_jobs);
+                policy.next(number, answer, &flow.permanent_error_codes, jitter)
+            }
+            None => Policy::for_jobs().next(number, answer, &[], jitter),
+        },
+        Work::Webhook(_) => Policy::for_webhooks().next(number, answer, &[], jitter),
+    }
+}
+
+fn outcome(claimed: &Claimed, next: Next, ended_at: Timestamp) -> (&'static str, Option<Timestamp>) {
+    match next {
+        Next::Succeeded => ("succeeded", None),
+        Next::Dead => ("dead", None),
+        Next::Retry { after } => ("retry", Some(ended_at + as_signed(Duration::from_millis(after)))),
+        Next::AwaitingCallback => {
+            let given = match &claimed.work {
+                Work::Job(job) => job.flow.as_ref().and_then(|flow| flow.callback_timeout_seconds),
+                Work::Webhook(_) => None,
+            };
+            let seconds = given.unwrap_or(CALLBACK_TIMEOUT_SECONDS);
+            ("awaiting_callback", Some(ended_at + SignedDuration::from_secs(seconds.into())))
+        }
+    }
+}
+
+fn as_signed(duration: Duration) -> SignedDuration {
+    SignedDuration::try_from(duration).unwrap_or(SignedDuration::ZERO)
+}
+
+/// The destination's own error code, where it names one in a usual place.
+fn error_code(body: &Value) -> Option<&str> {
+    let places = ["/error_code", "/error/code", "/code"];
+    places.iter().find_map(|place| body.pointer(place)?.as_str()).filter(|code| code.len() <= 200)
+}
+
+fn headers_as_json(headers: &HeaderMap) -> Value {
+    let mut json = Map::new();
+    for name in headers.keys().filter(|name| *name != SET_COOKIE) {
+        let values: Vec<String> = headers
+            .get_all(name)
+            .iter()
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+            .collect();
+        json.insert(name.as_str().to_owned(), values.join(", ").into());
+    }
+    Value::Object(json)
+}
+
+fn beginning(body: &[u8]) -> String {
+    let bytes = &body[..body.len().min(LOGGED_BYTES)];
+    without_nul(&String::from_utf8_lossy(bytes))
+}
+
+/// Reports waiting for the database.
+#[derive(Debug)]
+pub struct Settling {
+    batches: Batches<Report>,
+    database: Database,
+    worker: String,
+}
+
+impl Settling {
+    /// Reports of this worker.
+    pub fn new(database: Database, worker: String) -> Self {
+        let limits = Limits {
+            // Two batches of a tenant would only wait for each other's rows.
+            in_flight_per_lane: 1,
+            batch_items: 200,
+            batch_bytes: usize::MAX,
+            // What is under way bounds what is waiting.
+            waiting_items: usize::MAX,
+            waiting_bytes: usize::MAX,
+        };
+        Self { batches: Batches::new(limits), database, worker }
+    }
+
+    /// Takes a report.
+    pub fn report(&self, tenant_id: Uuid, report: Report) {
+        if self.batches.push(tenant_id, 0, report).is_err() {
+            // Closed: the lease runs out, and the delivery is made again.
+            tracing::warn!(%tenant_id, "an attempt ended after the dispatcher had");
+        }
+    }
+
+    /// Settles batches until closed; `settled` hears which deliveries, and whether jobs ended.
+    pub async fn work(&self, settled: impl Fn(&[Report], bool)) {
+        while let Some(batch) = self.batches.next().await {
+            self.settle_until_known(&batch).await;
+            settled(&batch.items, batch.items.iter().any(Report::ends_a_job));
+            self.batches.done(batch.lane);
+        }
+    }
+
+    /// Takes no more, and waits until everything is settled.
+    pub async fn close(&self) {
+        self.batches.close();
+        self.batches.drained().await;
+    }
+
+    /// An outcome is not given up while the process lives: losing it would mean delivering twice.
+    async fn settle_until_known(&self, batch: &Batch<Report>) {
+        let mut wait = Duration::from_millis(100);
+        loop {
+            match self.settle(batch.lane, &batch.items).await {
+                Ok(()) => return,
+                Err(failure) => match failure.trouble() {
+                    // The log's key is ours: it was stored, and only the answer was lost.
+                    Trouble::Duplicate => return,
+                    Trouble::Data | Trouble::Other => return self.settle_one_by_one(batch, &failure).await,
+                    Trouble::Away | Trouble::Conflict => {
+                        tracing::warn!(error = %failure, attempts = batch.items.len(), "outcomes could not be stored; trying again");
+                        tokio::time::sleep(wait).await;
+                        wait = (wait * 2).min(Duration::from_secs(5));
+                    }
+                },
+            }
+        }
+    }
+
+    async fn settle_one_by_one(&self, batch: &Batch<Report>, failure: &Failure) {
+        tracing::error!(error = %failure, "a batch of outcomes was refused and is stored one by one");
+        for report in &batch.items {
+            if self.settle(batch.lane, std::slice::from_ref(report)).await.is_ok() {
+                continue;
+            }
+            if let Err(failure) = self.settle(batch.lane, &[report.clone().bare()]).await {
+                tracing::error!(error = %failure, delivery_id = %report.delivery_id, "an outcome could not be stored; the delivery will be made again");
+            }
+        }
+    }
+
+    async fn settle(&self, tenant_id: Uuid, reports: &[Report]) -> Result<(), Failure> {
+        let parameters = &[
+            (&tenant_id as _, Type::UUID),
+            (&self.worker as _, Type::TEXT),
+            (&Json(reports) as _, Type::JSONB),
+        ];
+        self.database.rows(sql::SETTLE, parameters).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::claim::{Job, Webhook};
+    use super::*;
+    use nexus_core::routing::Flow;
+    use serde_json::json;
+
+    fn claimed(work: Work) -> Claimed {
+        Claimed {
+            tenant_id: Uuid::nil(),
+            delivery_id: Uuid::nil(),
+            environment_id: Uuid::nil(),
+            environment: "prod".to_owned(),
+            destination_id: Uuid::nil(),
+            attempt: 1,
+            trace_id: "0".repeat(32),
+            url: Some("https://example.com/".to_owned()),
+            work,
+        }
+    }
+
+    fn job() -> Claimed {
+        let flow = json!({"kinds": ["sales_order"], "execution_url": "https://example.com/",
+                          "permanent_error_codes": ["SKU_NOT_FOUND"], "callback_timeout_seconds": 60});
+        claimed(Work::Job(Box::new(Job {
+            job_id: Uuid::nil(),
+            event_id: Uuid::nil(),
+            entity_kind: "sales_order".to_owned(),
+            entity_id: Uuid::nil(),
+            normalized_payload: json!({}),
+            flow: Some(Flow::from_json(&flow).expect("a flow")),
+            is_callback_timeout: false,
+        })))
+    }
+
+    fn webhook() -> Claimed {
+        claimed(Work::Webhook(Box::new(Webhook {
+            domain_event_id: Uuid::nil(),
+            event_type: "order.created".to_owned(),
+            schema_version: 1,
+            entity_version: None,
+            dedupe_key: String::new(),
+            changed: Vec::new(),
+            payload: json!({}),
+            created_at: Timestamp::UNIX_EPOCH,
+        })))
+    }
+
+    fn report(claimed: &Claimed, status: u16, body: &str) -> Report {
+        let answered =
+            Answered { status, headers: HeaderMap::new(), body: body.as_bytes().to_vec(), retry_after: None };
+        Report::new(claimed, Timestamp::UNIX_EPOCH, Duration::ZERO, &Ok(answered), 0.0)
+    }
+
+    #[test]
+    fn a_jobs_answer_is_its_result() {
+        let report = report(&job(), 200, r#"{"id": 1}"#);
+        assert_eq!((report.outcome, report.result), ("succeeded", Some(json!({"id": 1}))));
+    }
+
+    #[test]
+    fn a_202_waits_for_the_callback_of_a_job_and_ends_a_webhook() {
+        let waiting = report(&job(), 202, "");
+        assert_eq!(waiting.outcome, "awaiting_callback");
+        assert_eq!(waiting.next_attempt_at, Timestamp::from_second(60).ok());
+        assert_eq!(report(&webhook(), 202, "").outcome, "succeeded");
+    }
+
+    #[test]
+    fn a_permanent_error_code_ends_a_job() {
+        let dead = report(&job(), 503, r#"{"error": {"code": "SKU_NOT_FOUND"}}"#);
+        assert_eq!((dead.outcome, dead.error_code.as_deref()), ("dead", Some("SKU_NOT_FOUND")));
+        assert_eq!(report(&job(), 503, "").outcome, "retry");
+    }
+
+    #[test]
+    fn a_destination_that_is_gone_is_not_tried_again() {
+        let gone = Claimed { url: None, ..job() };
+        let not_sent = NotSent { class: ErrorClass::Configuration, message: "gone".to_owned() };
+        let report = Report::new(&gone, Timestamp::UNIX_EPOCH, Duration::ZERO, &Err(not_sent), 0.0);
+        assert_eq!((report.outcome, report.error_class), ("dead", Some("configuration")));
+    }
+
+    #[test]
+    fn what_is_logged_of_an_answer_is_bounded_and_storable() {
+        let report = report(&webhook(), 500, &"\0".repeat(10_000));
+        assert_eq!(report.response_body.map(|body| body.chars().count()), Some(LOGGED_BYTES));
+    }
+}

@@ -1,0 +1,87 @@
+//! What `/metrics` shows. Each name is described and used in one place, here.
+
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use std::time::Duration;
+
+const SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0, 30.0];
+const SIZES: [f64; 8] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 75.0, 100.0];
+
+/// Sets up the recorder of this process.
+pub fn install() -> Result<PrometheusHandle, BuildError> {
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
+        .set_buckets_for_metric(Matcher::Suffix("_size".to_owned()), &SIZES)?
+        .install_recorder()?;
+    describe_counter!("nexus_http_requests_total", "Requests by route, method and status");
+    describe_histogram!("nexus_http_request_seconds", "Time from request to answer, by route");
+    describe_counter!(
+        "nexus_hooks_total",
+        "Webhooks by outcome: accepted, duplicate, ignored, quarantined, refused, …"
+    );
+    describe_histogram!("nexus_ingest_seconds", "Time of one call of nexus.ingest_batch");
+    describe_histogram!("nexus_ingest_batch_size", "Webhooks in one call of nexus.ingest_batch");
+    describe_counter!("nexus_ingest_failures_total", "Calls of nexus.ingest_batch that failed, by reason");
+    describe_gauge!("nexus_ingest_waiting", "Webhooks waiting for their batch");
+    describe_counter!("nexus_deliveries_total", "Attempts by kind, outcome and error class");
+    describe_histogram!("nexus_delivery_seconds", "Time from sending to answer, by kind");
+    describe_gauge!("nexus_dispatch_in_flight", "Attempts under way");
+    describe_gauge!("nexus_dispatch_parked", "Deliveries leased and waiting for a slot of their destination");
+    describe_gauge!(
+        "nexus_configuration_age_seconds",
+        "How long ago the configuration was known to be the database's"
+    );
+    describe_gauge!("nexus_database_connections", "Open connections by pool");
+    describe_gauge!("nexus_database_connections_in_use", "Connections in use by pool");
+    Ok(handle)
+}
+
+pub fn request(route: &str, method: &str, status: u16, took: Duration) {
+    let (route, method) = (route.to_owned(), method.to_owned());
+    counter!("nexus_http_requests_total", "route" => route.clone(), "method" => method, "status" => status.to_string())
+        .increment(1);
+    histogram!("nexus_http_request_seconds", "route" => route).record(took);
+}
+
+pub fn hook(outcome: &str) {
+    counter!("nexus_hooks_total", "outcome" => outcome.to_owned()).increment(1);
+}
+
+pub fn ingested(batch_size: usize, took: Duration) {
+    histogram!("nexus_ingest_seconds").record(took);
+    histogram!("nexus_ingest_batch_size").record(batch_size as f64);
+}
+
+pub fn ingest_failed(reason: &'static str) {
+    counter!("nexus_ingest_failures_total", "reason" => reason).increment(1);
+}
+
+pub fn ingest_waiting(waiting: usize) {
+    gauge!("nexus_ingest_waiting").set(waiting as f64);
+}
+
+pub fn delivery(
+    kind: &'static str,
+    outcome: &'static str,
+    error_class: Option<&'static str>,
+    took: Duration,
+) {
+    let error_class = error_class.unwrap_or("none");
+    counter!("nexus_deliveries_total", "kind" => kind, "outcome" => outcome, "error_class" => error_class)
+        .increment(1);
+    histogram!("nexus_delivery_seconds", "kind" => kind).record(took);
+}
+
+pub fn dispatching(in_flight: usize, parked: usize) {
+    gauge!("nexus_dispatch_in_flight").set(in_flight as f64);
+    gauge!("nexus_dispatch_parked").set(parked as f64);
+}
+
+pub fn configuration_age(age: Duration) {
+    gauge!("nexus_configuration_age_seconds").set(age.as_secs_f64());
+}
+
+pub fn connections(pool: &'static str, (in_use, open): (usize, usize)) {
+    gauge!("nexus_database_connections", "pool" => pool).set(open as f64);
+    gauge!("nexus_database_connections_in_use", "pool" => pool).set(in_use as f64);
+}

@@ -1,0 +1,91 @@
+//! Sealing new secrets. Opening stored ones is part of loading the configuration.
+
+use crate::db::{Database, Failure, Parameters};
+use crate::error::Error;
+use crate::sql;
+use nexus_core::error::Code;
+use nexus_core::secret::{DataKey, MasterKey, Place};
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+/// Random bytes of the operating system.
+pub fn random<const N: usize>() -> Result<[u8; N], Error> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Error::new(Code::Internal, format!("the system gives no random bytes: {error}")))?;
+    Ok(bytes)
+}
+
+/// Holds the master keys: the first wraps, all unwrap.
+#[derive(Debug)]
+pub struct Vault {
+    master_keys: Vec<MasterKey>,
+}
+
+impl Vault {
+    /// A vault of at least one key.
+    pub fn new(master_keys: Vec<MasterKey>) -> Self {
+        Self { master_keys }
+    }
+
+    /// Seals a secret and stores it as the current one; the former stays valid for `overlap_seconds`.
+    pub async fn put(
+        &self,
+        database: &Database,
+        place: &Place<'_>,
+        secret: &[u8],
+        overlap_seconds: f64,
+    ) -> Result<(), Error> {
+        let (data_key_id, data_key) = self.data_key(database, place.tenant_id).await?;
+        let sealed = data_key.seal(place, secret, random()?)?;
+        let parameters: &Parameters<'_> = &[
+            (&place.tenant_id, Type::UUID),
+            (&place.owner_kind, Type::TEXT),
+            (&place.owner_id, Type::UUID),
+            (&place.name, Type::TEXT),
+            (&data_key_id, Type::UUID),
+            (&sealed, Type::BYTEA),
+            (&overlap_seconds, Type::FLOAT8),
+        ];
+        database.row(sql::PUT_SECRET, parameters).await?;
+        Ok(())
+    }
+
+    /// The tenant's data key; a new one if it has none.
+    async fn data_key(&self, database: &Database, tenant_id: Uuid) -> Result<(Uuid, DataKey), Error> {
+        if let Some(standing) = self.standing_data_key(database, tenant_id).await? {
+            return Ok(standing);
+        }
+        let Some(master_key) = self.master_keys.first() else {
+            return Err(Error::new(Code::SecretUnreadable, "there is no master key"));
+        };
+        let (data_key, data_key_id) = (DataKey::new(random()?), Uuid::now_v7());
+        let wrapped = master_key.wrap(tenant_id, &data_key, random()?)?;
+        let parameters: &Parameters<'_> = &[
+            (&tenant_id, Type::UUID),
+            (&data_key_id, Type::UUID),
+            (&wrapped, Type::BYTEA),
+            (&master_key.id, Type::TEXT),
+        ];
+        let stands: Uuid = database.row(sql::PUT_DATA_KEY, parameters).await?.try_get(0)?;
+        if stands == data_key_id {
+            return Ok((data_key_id, data_key));
+        }
+        // Another gateway was faster.
+        let standing = self.standing_data_key(database, tenant_id).await?;
+        standing.ok_or_else(|| Failure::Empty.into())
+    }
+
+    async fn standing_data_key(
+        &self,
+        database: &Database,
+        tenant_id: Uuid,
+    ) -> Result<Option<(Uuid, DataKey)>, Error> {
+        let rows = database.rows(sql::DATA_KEY, &[(&tenant_id, Type::UUID)]).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let (id, wrapped, master_key_id): (Uuid, Vec<u8>, String) =
+            (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        let data_key = MasterKey::unwrap(&self.master_keys, &master_key_id, tenant_id, &wrapped)?;
+        Ok(Some((id, data_key)))
+    }
+}

@@ -1,0 +1,198 @@
+//! `nexus serve`: checks that everything is there, starts the parts, and stops them in order.
+
+use crate::app::App;
+use crate::config::{Role, Settings};
+use crate::configuration::Live;
+use crate::db::{Database, Failure, Target};
+use crate::dispatcher::Dispatcher;
+use crate::dispatcher::send::Sender;
+use crate::error::{StartError, Trouble};
+use crate::hooks::batch::Ingest;
+use crate::listen::Doorbell;
+use crate::secrets::Vault;
+use crate::{metrics, router, shutdown, sql};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::{interval, timeout};
+
+const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(3600);
+const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Runs the gateway until it is told to stop.
+pub async fn serve(settings: Settings) -> Result<(), StartError> {
+    let master_keys = settings.master_keys()?;
+    let database = Database::new(&settings, settings.pool_size)?;
+    check_schema(&database).await?;
+    // Before anything works: a port that is taken must not leave deliveries leased behind.
+    let listener = listen(&settings).await?;
+    let metrics = metrics::install().map_err(|error| StartError::settings(format!("no metrics: {error}")))?;
+    let configuration =
+        Live::load(&database, master_keys.clone()).await.map_err(|failure| refused(&failure))?;
+    let configuration = Arc::new(configuration);
+    let doorbell = Arc::new(Doorbell::default());
+    let stop = shutdown::signal()?;
+
+    // Tasks without an end of their own: they go with the process.
+    let mut background = JoinSet::new();
+    let (kept, database_of_keeper) = (Arc::clone(&configuration), database.clone());
+    background.spawn(async move { kept.keep(&database_of_keeper).await });
+    background.spawn(maintain(database.clone()));
+    let recorder = metrics.clone();
+    background.spawn(async move {
+        let mut ticks = interval(METRICS_UPKEEP_INTERVAL);
+        loop {
+            ticks.tick().await;
+            recorder.run_upkeep();
+        }
+    });
+
+    let dispatcher = if settings.roles.contains(&Role::Dispatcher) {
+        if let Some(url) = &settings.listen_url {
+            let target = Target::new(url, settings.database_ca_file.as_deref())?;
+            background.spawn(Arc::clone(&doorbell).listen(target));
+        }
+        let sender = Sender::new(settings.allow_private_targets.clone())?;
+        let dispatcher = Dispatcher::new(
+            database.clone(),
+            Arc::clone(&configuration),
+            Arc::clone(&doorbell),
+            sender,
+            &settings,
+        );
+        Some(tokio::spawn(dispatcher.run(stop.clone(), settings.shutdown)))
+    } else {
+        None
+    };
+
+    let (ringer, database_of_ringer) = (Arc::clone(&doorbell), database.clone());
+    background.spawn(async move { ringer.ring_elsewhere(&database_of_ringer).await });
+    let app = App {
+        ingest: Arc::new(Ingest::new(
+            Database::new(&settings, settings.ingest_connections)?,
+            Arc::clone(&doorbell),
+        )),
+        configuration,
+        database,
+        doorbell,
+        vault: Vault::new(master_keys),
+        metrics,
+        public_url: settings.public_url.clone(),
+        max_body_bytes: settings.max_body_bytes,
+    };
+    serve_http(&settings, listener, app, stop).await?;
+
+    if let Some(dispatcher) = dispatcher
+        && dispatcher.await.is_err()
+    {
+        tracing::error!("the dispatcher ended abnormally");
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn listen(settings: &Settings) -> Result<TcpListener, StartError> {
+    TcpListener::bind((settings.host, settings.port)).await.map_err(|error| {
+        StartError::address(format!(
+            "{}:{} cannot be listened on: {error}; NEXUS_PORT chooses another port",
+            settings.host, settings.port
+        ))
+    })
+}
+
+/// Serves HTTP until told to stop; without the role `api`, health and metrics only.
+async fn serve_http(
+    settings: &Settings,
+    listener: TcpListener,
+    app: App,
+    stop: shutdown::Stop,
+) -> Result<(), StartError> {
+    let ingest = Arc::clone(&app.ingest);
+    let mut workers = JoinSet::new();
+    for _ in 0..settings.ingest_connections {
+        let ingest = Arc::clone(&ingest);
+        workers.spawn(async move { ingest.work().await });
+    }
+    tracing::info!(host = %settings.host, port = settings.port, public_url = settings.public_url, "serving");
+    let mut stopped = stop.clone();
+    let server = axum::serve(listener, router::router(Arc::new(app), settings.roles.contains(&Role::Api)))
+        .with_graceful_shutdown(async move {
+            // The sender lives as long as the process; should it not, that is a reason to stop as well.
+            let _ = stopped.wait_for(|stopped| *stopped).await;
+            tracing::info!("stopping: no more requests are taken");
+        });
+    // Connections that are kept open and idle must not hold up the stop.
+    let mut cut_off = stop;
+    let deadline = async {
+        let _ = cut_off.wait_for(|stopped| *stopped).await;
+        tokio::time::sleep(settings.shutdown).await;
+    };
+    tokio::select! {
+        served = server => served.map_err(|error| StartError::address(format!("serving ended: {error}")))?,
+        () = deadline => tracing::warn!("requests were cut off: they took longer than NEXUS_SHUTDOWN_SECONDS"),
+    }
+    if timeout(settings.shutdown, ingest.close()).await.is_err() {
+        tracing::warn!("webhooks under way were cut off; their senders had no answer and come again");
+    }
+    Ok(())
+}
+
+/// What must be so before anything starts, each with what to do about it.
+async fn check_schema(database: &Database) -> Result<(), StartError> {
+    database.check().await?;
+    let (has_extension, bypasses_security) =
+        installed(database).await.map_err(|failure| refused(&failure))?;
+    if !has_extension {
+        return Err(StartError::schema(
+            "the extension nexus is not installed in this database; run create extension nexus; then select nexus.migrate(); as a superuser",
+        ));
+    }
+    if bypasses_security {
+        tracing::warn!(
+            "the login bypasses row-level security; use one that is only a member of nexus_gateway"
+        );
+    }
+    match pending_migrations(database).await.map_err(|failure| refused(&failure))? {
+        0 => Ok(()),
+        pending => Err(StartError::schema(format!(
+            "{pending} migrations are pending; run select nexus.migrate(); as a superuser"
+        ))),
+    }
+}
+
+/// Whether the extension is there, and whether the login would bypass row-level security.
+async fn installed(database: &Database) -> Result<(bool, bool), Failure> {
+    let row = database.row(sql::IS_INSTALLED, &[]).await?;
+    Ok((row.try_get(0)?, row.try_get(1)?))
+}
+
+async fn pending_migrations(database: &Database) -> Result<i32, Failure> {
+    Ok(database.row(sql::READINESS, &[]).await?.try_get(1)?)
+}
+
+fn refused(failure: &Failure) -> StartError {
+    match failure.trouble() {
+        Trouble::Away => StartError::database(format!("the database is not available: {failure}")),
+        _ => StartError::schema(format!(
+            "the database refuses the gateway: {failure}; run select nexus.migrate(); as a superuser and grant the login nexus_gateway"
+        )),
+    }
+}
+
+async fn maintain(database: Database) {
+    let mut ticks = interval(MAINTENANCE_INTERVAL);
+    loop {
+        ticks.tick().await;
+        match database.maintain().await {
+            Ok(done) => {
+                for (action, detail) in done {
+                    tracing::info!(action, detail, "maintained");
+                }
+            }
+            Err(failure) => {
+                tracing::warn!(error = %failure, "maintenance failed; it is tried again in an hour")
+            }
+        }
+    }
+}

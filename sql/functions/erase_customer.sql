@@ -1,0 +1,90 @@
+create function nexus.erase_customer(tenant_id uuid, customer_id uuid) returns jsonb
+language plpgsql security definer
+set search_path to pg_catalog, nexus, pg_temp
+as $$
+declare
+    people uuid[];      -- source records that are the customer
+    records uuid[];     -- those, and the records of their orders and what belongs to these
+    entities uuid[];    -- the golden rows of all of them
+    addresses text[];   -- e-mail addresses, by which events are found that made no record
+    events uuid[];
+    outbox uuid[];
+    jobs uuid[];
+    counted jsonb;
+    affected bigint;
+begin
+    perform nexus._require_tenant($1);
+    if nexus.current_environment_id() is not null then
+        raise insufficient_privilege using
+            message = format('role %I is bound to one environment and may not erase customers', session_user),
+            detail = '{"code": "NX304"}';
+    end if;
+    select array_agg(r.birth_id),
+           array_agg(distinct lower(r.document ->> 'email')) filter (where r.document ->> 'email' is not null)
+    into people, addresses
+    from nexus.source_record r where r.tenant_id = $1 and r.entity_id = $2 and r.kind = 'customer';
+    if people is null then
+        raise no_data_found using message = format('tenant %s has no customer %s', $1, $2), detail = '{"code": "NX404"}';
+    end if;
+
+    with their_order as (
+        select o.sales_order_id as id from nexus.sales_order o
+        where o.tenant_id = $1 and (o.customer_id = $2 or o.customer_birth_id = any (people))
+    ), belonging as (
+        select $2 as id
+        union select t.id from their_order t
+        union select f.fulfillment_id from nexus.fulfillment f where f.tenant_id = $1 and f.sales_order_id in (select t.id from their_order t)
+        union select f.refund_id from nexus.refund f where f.tenant_id = $1 and f.sales_order_id in (select t.id from their_order t)
+        union select p.payment_id from nexus.payment p where p.tenant_id = $1 and p.sales_order_id in (select t.id from their_order t)
+    )
+    select array_agg(b.id) into entities from belonging b;
+    select array_agg(r.birth_id) into records from nexus.source_record r
+    where r.tenant_id = $1 and r.entity_id = any (entities);
+
+    -- Records and golden rows; later claims of what was erased are never joined.
+    perform nexus._erase_records($1, records, (extract(epoch from now()) * 1000000)::bigint);
+    counted := jsonb_build_object('source_records', cardinality(records));
+
+    -- Events that made these records, or that name one of the addresses without having made one.
+    select array_agg(e.event_id) into events from nexus.event e
+    where e.tenant_id = $1
+      and (exists (select from jsonb_array_elements(e.outcome -> 'documents') d
+                   where (d ->> 'entity_id')::uuid = any (entities))
+           or exists (select from unnest(addresses) a
+                      where position(a in lower(convert_from(e.body, 'LATIN1'))) > 0));
+    update nexus.event e set
+        body = '', headers = '{}', erased_at = now(),
+        reason = case when e.reason is null then null else 'erased' end,
+        outcome = case when e.outcome is null then null else jsonb_set(e.outcome, '{documents}', coalesce((
+            select jsonb_agg(case when d ->> 'external_id' like '%@%'
+                             then jsonb_set(d, '{external_id}', '"erased"') else d end)
+            from jsonb_array_elements(e.outcome -> 'documents') d), '[]')) end
+    where e.tenant_id = $1 and e.event_id = any (events);
+    get diagnostics affected = row_count;
+    counted := counted || jsonb_build_object('events', affected);
+
+    select array_agg(v.domain_event_id) into outbox from nexus.domain_event v
+    where v.tenant_id = $1 and (v.entity_id = any (entities) or v.event_id = any (events));
+    update nexus.domain_event v set payload = jsonb_build_object('is_erased', true)
+    where v.tenant_id = $1 and v.domain_event_id = any (outbox);
+    get diagnostics affected = row_count;
+    counted := counted || jsonb_build_object('domain_events', affected);
+
+    select array_agg(j.job_id) into jobs from nexus.job j
+    where j.tenant_id = $1 and (j.entity_id = any (entities) or j.event_id = any (events));
+    update nexus.job j set normalized_payload = jsonb_build_object('is_erased', true), result = null, error = null
+    where j.tenant_id = $1 and j.job_id = any (jobs);
+    get diagnostics affected = row_count;
+    counted := counted || jsonb_build_object('jobs', affected);
+
+    update nexus.webhook_delivery_log l set response_body = null, response_headers = null, error = null
+    where l.tenant_id = $1 and (l.job_id = any (jobs) or l.domain_event_id = any (outbox));
+    get diagnostics affected = row_count;
+    counted := counted || jsonb_build_object('attempts', affected);
+
+    perform nexus._audit($1, null, 'customer.erased', 'customer', $2, counted);
+    return counted;
+end;
+$$;
+comment on function nexus.erase_customer(uuid, uuid) is
+    'Takes a person out of events, records, golden rows, payloads and logs, for good; how many rows of each. Amounts, lines and ids stay.';
