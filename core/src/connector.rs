@@ -6,8 +6,11 @@
 
 mod compile;
 mod manifest;
+mod schema;
+mod settings;
 
 pub use manifest::*;
+pub use schema::manifest_schema;
 
 use crate::canonical::{Kind, Snapshot};
 use crate::error::Error;
@@ -37,6 +40,7 @@ pub(crate) enum Envelope {
 /// Where a request says what it is about, compiled.
 #[derive(Debug, Default)]
 pub(crate) struct CompiledReceive {
+    pub events: Vec<Path>,
     pub topic: Option<Mapping>,
     pub delivery_id: Option<Mapping>,
     pub emitted_at: Option<Mapping>,
@@ -50,7 +54,6 @@ pub(crate) struct CompiledEntity {
     pub single: Option<String>,
     pub list: Option<String>,
     pub detect: Option<Condition>,
-    pub stub: bool,
     pub documents: Vec<CompiledDocument>,
 }
 
@@ -64,6 +67,7 @@ pub(crate) struct CompiledDocument {
     pub source_time: Option<Mapping>,
     pub snapshot: Snapshot,
     pub full_when: Option<Condition>,
+    pub stub: bool,
     pub deleted: bool,
     pub deleted_when: Option<Condition>,
     /// Document names and what they are mapped from.
@@ -111,10 +115,7 @@ impl Connector {
         self.manifest
             .ignored
             .iter()
-            .find(|(name, _)| match name.strip_suffix('*') {
-                Some(beginning) => topic.starts_with(beginning),
-                None => name.as_str() == topic,
-            })
+            .find(|(name, _)| stands_for(name, topic))
             .map(|(_, reason)| reason.as_str())
     }
 
@@ -133,5 +134,22 @@ impl Connector {
 
     pub(crate) fn entities(&self) -> &[CompiledEntity] {
         &self.entities
+    }
+}
+
+impl CompiledEntity {
+    /// Whether a payload of this topic is such a record.
+    pub fn takes(&self, topic: &str) -> bool {
+        self.topics.iter().any(|name| stands_for(name, topic))
+    }
+}
+
+/// Whether a topic's name in a manifest means this topic: a `*` in it stands for anything.
+fn stands_for(name: &str, topic: &str) -> bool {
+    match name.split_once('*') {
+        None => name == topic,
+        Some((beginning, end)) => {
+            topic.strip_prefix(beginning).is_some_and(|rest| rest.len() >= end.len() && rest.ends_with(end))
+        }
     }
 }

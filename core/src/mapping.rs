@@ -54,7 +54,9 @@ struct TextChange {
     lower: bool,
     upper: bool,
     strip_prefix: Option<String>,
+    after_first: Option<String>,
     after_last: Option<String>,
+    before_first: Option<String>,
 }
 
 /// Where a mapping's value comes from.

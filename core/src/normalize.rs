@@ -4,8 +4,10 @@
 //! none, for a known topic without an entity in it), "ignored" with the reason, or "quarantined" with the
 //! place and the reason.
 
+mod body;
 mod detect;
 mod document;
+mod events;
 mod headers;
 mod json;
 
@@ -42,6 +44,17 @@ pub struct Normalized {
     pub shop: Option<String>,
     /// The documents, or why there are none.
     pub outcome: Outcome,
+    /// Records that the payload names without saying what is in them: to be fetched.
+    pub fetch: Vec<FetchRequest>,
+}
+
+/// A record to be fetched from its source.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct FetchRequest {
+    /// The canonical kind of what the record holds, such as `sales_order`.
+    pub kind: &'static str,
+    /// Its id in the source.
+    pub external_id: String,
 }
 
 /// What became of a payload.
@@ -61,26 +74,30 @@ pub enum Outcome {
 /// Normalizes a request: finds its topic, delivery id and time, and maps its body.
 pub fn normalize(connector: &Connector, request: &Request<'_>) -> Normalized {
     let receive = connector.compiled_receive();
-    let parsed = json::parse(request.body);
+    let parsed = body::parse(connector, request.body);
     let nothing = Value::Null;
     let body = parsed.as_ref().unwrap_or(&nothing);
     let context = Context::new(body, request.headers, request.settings, connector.null_values());
     let scope = context.scope();
 
     let text = |mapping: &Option<Mapping>| mapping.as_ref().and_then(|mapping| mapping.text(&scope));
-    let topic = text(&receive.topic);
     let delivery_id = text(&receive.delivery_id);
     let shop = text(&receive.shop);
     let emitted_at = receive.emitted_at.as_ref().and_then(|mapping| mapping.microseconds(&scope));
 
+    if let Some(events) = events::of(connector, body) {
+        let events::Batch { topic, outcome, fetch } = events::batch(connector, &events, None, scope);
+        return Normalized { topic, delivery_id, emitted_at, shop, outcome, fetch };
+    }
+    let topic = text(&receive.topic);
     let ignored = topic.as_deref().and_then(|topic| detect::ignored(connector, topic));
-    let outcome = match (ignored, &parsed) {
+    let (outcome, fetch) = match (ignored, parsed.as_ref()) {
         // Nobody needs to mend a payload that would be ignored anyway.
-        (Some(outcome), _) => outcome,
-        (None, Err(error)) => Outcome::Quarantined(error.clone()),
+        (Some(reason), _) => (Outcome::Ignored { reason }, Vec::new()),
+        (None, Err(error)) => (Outcome::Quarantined(error.clone()), Vec::new()),
         (None, Ok(_)) => detect::documents(connector, topic.as_deref(), scope),
     };
-    Normalized { topic, delivery_id, emitted_at, shop, outcome }
+    Normalized { topic, delivery_id, emitted_at, shop, outcome, fetch }
 }
 
 /// Normalizes a payload of which only the topic is known, or not even that: then the topic that it names
@@ -92,22 +109,26 @@ pub fn normalize_payload(
     body: &[u8],
     settings: &Value,
 ) -> Outcome {
-    if let Some(outcome) = topic.and_then(|topic| detect::ignored(connector, topic)) {
-        return outcome;
+    if let Some(reason) = topic.and_then(|topic| detect::ignored(connector, topic)) {
+        return Outcome::Ignored { reason };
     }
-    match json::parse(body) {
-        Err(error) => Outcome::Quarantined(error),
-        Ok(body) => {
-            let headers = Headers::default();
-            let context = Context::new(&body, &headers, settings, connector.null_values());
-            let scope = context.scope();
-            let own = || connector.compiled_receive().topic.as_ref()?.text(&scope);
-            match topic.map(str::to_owned).or_else(own) {
-                None => detect::documents(connector, None, scope),
-                Some(topic) => detect::ignored(connector, &topic)
-                    .unwrap_or_else(|| detect::documents(connector, Some(&topic), scope)),
-            }
-        }
+    let body = match body::parse(connector, body) {
+        Err(error) => return Outcome::Quarantined(error),
+        Ok(body) => body,
+    };
+    let headers = Headers::default();
+    let context = Context::new(&body, &headers, settings, connector.null_values());
+    let scope = context.scope();
+    if let Some(events) = events::of(connector, &body) {
+        return events::batch(connector, &events, topic, scope).outcome;
+    }
+    let own = || connector.compiled_receive().topic.as_ref()?.text(&scope);
+    match topic.map(str::to_owned).or_else(own) {
+        None => detect::documents(connector, None, scope).0,
+        Some(topic) => match detect::ignored(connector, &topic) {
+            Some(reason) => Outcome::Ignored { reason },
+            None => detect::documents(connector, Some(&topic), scope).0,
+        },
     }
 }
 

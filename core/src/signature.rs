@@ -3,11 +3,19 @@
 //! Schemes are data: a manifest's [`Signature`](crate::connector::Signature) says which header holds what,
 //! and what is signed. Comparison takes the same time wherever the first difference is.
 
+mod claim;
+mod handshake;
+mod key;
 mod scheme;
 #[cfg(test)]
 mod tests;
+mod token;
 
-use crate::connector::{HandshakeKind, Receive, Scheme};
+pub(crate) use claim::percent_decode;
+pub use handshake::{HandshakeResponse, Instance, NewSecret};
+pub(crate) use key::origin as key_origin;
+
+use crate::connector::{Receive, Scheme};
 use crate::error::{Code, Error};
 use crate::normalize::Headers;
 
@@ -26,18 +34,27 @@ pub struct SignedRequest<'a> {
     pub now: i64,
 }
 
-/// The answer to a handshake.
+/// A public key that has to be fetched before a signature can be checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HandshakeResponse {
-    /// The HTTP status.
-    pub status: u16,
-    /// The headers.
-    pub headers: Vec<(String, String)>,
-    /// The body.
-    pub body: Vec<u8>,
+pub struct KeyRequest {
+    /// Where it is; always HTTPS, and always on the host that the manifest names.
+    pub url: String,
+    /// Whether the connector's access token has to be sent along.
+    pub is_authenticated: bool,
+    /// How long the answer may be kept, in seconds.
+    pub cache_seconds: u32,
 }
 
-/// Checks a request's signature against every secret that is valid now (two, while one is being replaced).
+/// The public keys that a request says it is signed with, for platforms that publish theirs. The answers,
+/// as they come, are given to [`verify`] among the secrets.
+///
+/// Anybody can make a request name keys: the caller bounds how many it fetches, and remembers failures.
+pub fn key_requests(receive: &Receive, request: &SignedRequest<'_>) -> Vec<KeyRequest> {
+    key::requests(&receive.signature, request)
+}
+
+/// Checks a request's signature against every secret that is valid now (two, while one is being replaced),
+/// or against public keys.
 ///
 /// Every failure has the same code and message: a caller must not be able to learn how near a forgery came.
 pub fn verify(receive: &Receive, request: &SignedRequest<'_>, secrets: &[&[u8]]) -> Result<(), Error> {
@@ -52,26 +69,28 @@ pub fn verify(receive: &Receive, request: &SignedRequest<'_>, secrets: &[&[u8]])
         .hint("check the connector's secret, and that the body reaches Nexus unchanged"))
 }
 
-/// The answer to a request that is a handshake and not an event, `None` for any other request.
+/// The answer to a request that is a handshake and not an event, `None` for any other request; for
+/// handshakes that need nothing of the connector. [`handshake_of`] knows all.
 ///
-/// To be asked before [`verify`]: platforms do not sign handshakes.
+/// To be asked before [`verify`]: platforms do not sign handshakes, or sign them otherwise.
 pub fn handshake(receive: &Receive, request: &SignedRequest<'_>) -> Option<HandshakeResponse> {
-    receive.handshakes.iter().find_map(|handshake| {
-        let body = match handshake.kind {
-            HandshakeKind::FormPing => is_ping(receive, request, &handshake.field).then(Vec::new)?,
-            HandshakeKind::QueryEcho => query_value(request.url, &handshake.field)?,
-        };
-        Some(HandshakeResponse {
-            status: handshake.status,
-            headers: vec![("content-type".to_owned(), "text/plain; charset=utf-8".to_owned())],
-            body,
-        })
-    })
+    handshake_of(receive, request, &Instance::default())
+}
+
+/// The answer to a request that is a handshake and not an event, `None` for any other request. What it says
+/// is to be stored must be stored before it is sent.
+pub fn handshake_of(
+    receive: &Receive,
+    request: &SignedRequest<'_>,
+    instance: &Instance<'_>,
+) -> Option<HandshakeResponse> {
+    receive.handshakes.iter().find_map(|one| handshake::answer(receive, one, request, instance))
 }
 
 /// Signs a request as the platform would: the headers to send with it. For tests and the demo.
 ///
-/// `id` and `timestamp` (seconds) are used by the schemes that sign them.
+/// `id` and `timestamp` (seconds) are used by the schemes that sign them. Schemes with a private key, and
+/// those that put the signature elsewhere than into a header, are refused.
 pub fn sign(
     receive: &Receive,
     url: &str,
@@ -81,50 +100,4 @@ pub fn sign(
     secret: &[u8],
 ) -> Result<Vec<(String, String)>, Error> {
     scheme::sign(&receive.signature, url, id, timestamp, body, secret)
-}
-
-/// An unsigned POST of a form that has the field and nothing else, its value being a number: nothing that
-/// a forger could use, since it is answered and forgotten.
-fn is_ping(receive: &Receive, request: &SignedRequest<'_>, field: &str) -> bool {
-    let is_signed =
-        receive.signature.header.as_deref().is_some_and(|name| request.headers.get(name).is_some());
-    let value = std::str::from_utf8(request.body)
-        .ok()
-        .and_then(|body| body.trim().strip_prefix(field)?.strip_prefix('='));
-    request.method.eq_ignore_ascii_case("POST")
-        && !is_signed
-        && value.is_some_and(|value| {
-            (1..=20).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_digit())
-        })
-}
-
-/// The decoded value of a query parameter.
-fn query_value(url: &str, name: &str) -> Option<Vec<u8>> {
-    let (_, query) = url.split_once('?')?;
-    let query = query.split('#').next().unwrap_or_default();
-    query.split('&').find_map(|pair| {
-        let (key, value) = pair.split_once('=')?;
-        (key == name).then(|| percent_decode(value))
-    })
-}
-
-fn percent_decode(text: &str) -> Vec<u8> {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        rest = tail;
-        let byte = match first {
-            b'+' => b' ',
-            b'%' => match tail.get(..2).and_then(|digits| hex::decode(digits).ok()).as_deref() {
-                Some([byte]) => {
-                    rest = &tail[2..];
-                    *byte
-                }
-                _ => b'%',
-            },
-            other => *other,
-        };
-        decoded.push(byte);
-    }
-    decoded
 }

@@ -32,7 +32,11 @@ const CALCULATED: &[&str] = &[
 const GIVEN: &[&str] = &["total_amount", "tax_amount", "discount_amount"];
 
 /// Ids that a manifest makes up, or puts before one of the payload's.
-const MADE_UP: &[&str] = &["default", "billing", "shipping", "inventory_item", "email"];
+const MADE_UP: &[&str] =
+    &["default", "billing", "shipping", "inventory_item", "email", "ean", "FBB", "tip", "sku", "refund"];
+
+/// Platforms whose amounts are whole numbers of cents.
+const MINOR_UNITS: &[&str] = &["square", "stripe"];
 
 #[test]
 fn every_fixture_keeps_its_amounts_ids_and_times() {
@@ -65,7 +69,8 @@ fn every_fixture_keeps_its_amounts_ids_and_times() {
             match &outcome {
                 Outcome::Quarantined(error) if !is_broken => mistakes.push(format!("{file}: {error}")),
                 Outcome::Documents(documents) => {
-                    let payload = Payload::of(&serde_json::from_slice(&body).unwrap());
+                    let has_minor_units = MINOR_UNITS.contains(platform);
+                    let payload = Payload::of(&serde_json::from_slice(&body).unwrap(), has_minor_units);
                     for document in documents {
                         payload.check(document, file, &mut mistakes);
                     }
@@ -86,11 +91,13 @@ struct Payload {
     words: BTreeSet<String>,
     /// The instants of its times; those without an offset taken for UTC.
     times: BTreeSet<i64>,
+    /// Whole numbers may be cents, or seconds since 1970.
+    has_minor_units: bool,
 }
 
 impl Payload {
-    fn of(value: &Value) -> Self {
-        let mut payload = Self::default();
+    fn of(value: &Value, has_minor_units: bool) -> Self {
+        let mut payload = Self { has_minor_units, ..Self::default() };
         payload.add(value);
         payload
     }
@@ -105,9 +112,17 @@ impl Payload {
                     civil.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|time| time.timestamp())
                 });
                 self.times.extend(time.map(|time| time.as_microsecond()));
+                // `/Date(1551812346157+0000)/`, in milliseconds.
+                let ticks = text.strip_prefix("/Date(").and_then(|rest| rest.split(['+', ')']).next());
+                let ticks = ticks.and_then(|ticks| ticks.parse::<i64>().ok());
+                self.times.extend(ticks.map(|ticks| ticks * 1000));
             }
             Value::Number(number) => {
                 self.words.insert(number.to_string());
+                if let (true, Some(units)) = (self.has_minor_units, number.as_i64()) {
+                    self.words.insert(format!("{}.{:02}", units / 100, (units % 100).abs()));
+                    self.times.insert(units.saturating_mul(1_000_000));
+                }
             }
             Value::Array(values) => values.iter().for_each(|value| self.add(value)),
             Value::Object(members) => members.values().for_each(|value| self.add(value)),

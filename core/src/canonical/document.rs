@@ -1,10 +1,11 @@
 //! What a mapping gives: one source's claim about one entity.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// What a document's silence about a field means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Snapshot {
     /// The whole record: a mapped field that is absent from the payload is claimed to be null.

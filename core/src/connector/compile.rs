@@ -1,8 +1,11 @@
 //! The semantic check of a manifest: everything that can be known before the first payload comes.
 
+mod receive;
+
+use super::settings::check_schema;
 use super::{
     CompiledDocument, CompiledEntity, CompiledReceive, Connector, DocumentRule, Entity, Envelope, KeyPart, Manifest,
-    Receive, Scheme,
+    Receive,
 };
 use crate::canonical::Kind;
 use crate::error::{Code, Error};
@@ -17,6 +20,13 @@ pub(super) fn connector(manifest: Manifest) -> Result<Connector, Error> {
     };
     let compiler = Compiler::new(&manifest.shapes);
     check_name(&compiler, &manifest).map_err(named)?;
+    for (schema, at) in
+        [(&manifest.auth.settings, "auth.settings"), (&manifest.auth.secrets, "auth.secrets")]
+    {
+        if !schema.is_null() {
+            check_schema(&compiler, schema, at, 0).map_err(named)?;
+        }
+    }
     let receive = match &manifest.receive {
         Some(receive) => compile_receive(&compiler, receive).map_err(named)?,
         None => CompiledReceive::default(),
@@ -36,7 +46,7 @@ fn check_name(compiler: &Compiler<'_>, manifest: &Manifest) -> Result<(), Error>
 }
 
 fn compile_receive(compiler: &Compiler<'_>, receive: &Receive) -> Result<CompiledReceive, Error> {
-    check_signature(compiler, receive)?;
+    receive::check(compiler, receive)?;
     if receive.response_status.is_some_and(|status| !(200..300).contains(&status)) {
         return Err(compiler.error("receive.response_status", "must be a 2xx status"));
     }
@@ -56,40 +66,17 @@ fn compile_receive(compiler: &Compiler<'_>, receive: &Receive) -> Result<Compile
         let compile = |expression| compiler.mapping(expression, expected, &format!("receive.{name}"), 0);
         expression.as_ref().map(compile).transpose()
     };
+    let path = |(index, path): (usize, &String)| {
+        let at = format!("receive.events[{index}]");
+        Path::compile(path).map_err(|error| error.at(at))
+    };
     Ok(CompiledReceive {
+        events: receive.events.iter().enumerate().map(path).collect::<Result<_, _>>()?,
         topic: mapping(&receive.topic, Expected::Text, "topic")?,
         delivery_id: mapping(&receive.delivery_id, Expected::Text, "delivery_id")?,
         emitted_at: mapping(&receive.emitted_at, Expected::Time, "emitted_at")?,
         shop: mapping(&receive.shop, Expected::Text, "shop")?,
     })
-}
-
-fn check_signature(compiler: &Compiler<'_>, receive: &Receive) -> Result<(), Error> {
-    let signature = &receive.signature;
-    let needs_header = matches!(signature.scheme, Scheme::Hmac | Scheme::StaticHeader);
-    if needs_header && signature.header.is_none() {
-        return Err(compiler.error("receive.signature", "lacks header"));
-    }
-    let content = signature.content.as_deref().unwrap_or("{body}");
-    let mut rest = content;
-    while let Some((_, tail)) = rest.split_once('{') {
-        let (name, tail) = tail.split_once('}').unwrap_or((tail, ""));
-        let is_known = match name {
-            "body" | "url" | "query" => true,
-            "id" => signature.id_header.is_some(),
-            "timestamp" => signature.timestamp_header.is_some(),
-            _ => false,
-        };
-        if !is_known {
-            let reason = format!("names {{{name}}}, which is unknown or whose header is not given");
-            return Err(compiler.error("receive.signature.content", reason));
-        }
-        rest = tail;
-    }
-    if signature.scheme == Scheme::Hmac && !content.contains("{body}") && !content.contains("{query}") {
-        return Err(compiler.error("receive.signature.content", "does not sign the body"));
-    }
-    Ok(())
 }
 
 fn compile_envelopes(manifest: &Manifest) -> Result<Vec<Envelope>, Error> {
@@ -120,19 +107,19 @@ fn compile_entity(compiler: &Compiler<'_>, name: &str, entity: &Entity) -> Resul
     if entity.documents.is_empty() {
         return Err(compiler.error(&at, "gives no documents"));
     }
-    let claims = |rule: &DocumentRule| !rule.fields.is_empty() || rule.shape.is_some();
-    if entity.stub && entity.documents.iter().any(claims) {
-        return Err(compiler.error(&at, "is a stub, and so its documents cannot claim fields"));
-    }
     let document = |(index, rule): (usize, &DocumentRule)| {
-        compile_document(compiler, rule, &format!("{at}.documents[{index}]"))
+        let at = format!("{at}.documents[{index}]");
+        let is_stub = rule.stub || entity.stub;
+        if is_stub && !(rule.fields.is_empty() && rule.shape.is_none()) {
+            return Err(compiler.error(&at, "is a stub, and claims fields"));
+        }
+        Ok(CompiledDocument { stub: is_stub, ..compile_document(compiler, rule, &at)? })
     };
     Ok(CompiledEntity {
         topics: entity.topics.clone(),
         single: entity.single.clone(),
         list: entity.list.clone(),
         detect: Condition::optional(compiler, entity.detect.as_ref(), &format!("{at}.detect"))?,
-        stub: entity.stub,
         documents: entity.documents.iter().enumerate().map(document).collect::<Result<_, _>>()?,
     })
 }
@@ -165,6 +152,7 @@ fn compile_document(
         source_time: mapping(&rule.source_time, Expected::Time, "source_time")?,
         snapshot: rule.snapshot,
         full_when: condition(&rule.full_when, "full_when")?,
+        stub: rule.stub,
         deleted: rule.deleted,
         deleted_when: condition(&rule.deleted_when, "deleted_when")?,
         fields: fields.collect::<Result<_, _>>()?,

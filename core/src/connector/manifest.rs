@@ -9,12 +9,13 @@ pub use receive::*;
 use crate::canonical::Snapshot;
 use crate::error::{Code, Error};
 use crate::mapping::{Expression, Fields, Predicate};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// All that Nexus knows about a platform.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// The connector type: the folder's name, such as `shopify`.
@@ -61,7 +62,7 @@ pub struct Manifest {
 }
 
 /// How an instance authenticates.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Auth {
     /// The ways the platform knows.
@@ -75,7 +76,7 @@ pub struct Auth {
 }
 
 /// A way to authenticate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs)]
 pub enum AuthMethod {
@@ -85,10 +86,10 @@ pub enum AuthMethod {
 }
 
 /// One sort of record of the platform.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Entity {
-    /// The topics whose payload is such a record.
+    /// The topics whose payload is such a record. A `*` stands for anything: `store/channel/*/order/created`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub topics: Vec<String>,
     /// The key under which a response holds one: `{"order": {…}}`.
@@ -97,7 +98,8 @@ pub struct Entity {
     /// The key under which a response holds several: `{"orders": […]}`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub list: Option<String>,
-    /// How a bare record is told from others when no topic is given.
+    /// How a bare record is told from others when no topic is given. It is asked of a list as well, before
+    /// its items are looked at: `$[0].order_id` tells the lines of one order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detect: Option<Predicate>,
     /// The place in the order of detection; the lowest is tried first.
@@ -112,7 +114,7 @@ pub struct Entity {
 }
 
 /// A canonical document that a record gives.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DocumentRule {
     /// Its kind, such as `sales_order`.
@@ -134,6 +136,9 @@ pub struct DocumentRule {
     /// A full snapshot is only full when this holds; otherwise it is partial.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub full_when: Option<Predicate>,
+    /// It says only which record to fetch, as all documents of a `stub` entity do.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub stub: bool,
     /// It says that the record is gone, always …
     #[serde(default, skip_serializing_if = "is_false")]
     pub deleted: bool,

@@ -231,7 +231,9 @@ impl TextChange {
             lower: rule.lower,
             upper: rule.upper,
             strip_prefix: rule.strip_prefix.clone(),
+            after_first: rule.after_first.clone(),
             after_last: rule.after_last.clone(),
+            before_first: rule.before_first.clone(),
         }
     }
 }

@@ -306,7 +306,13 @@ impl TextChange {
         if let Some(rest) = self.strip_prefix.as_ref().and_then(|prefix| text.strip_prefix(prefix)) {
             text = rest.to_owned();
         }
+        if let Some((_, rest)) = self.after_first.as_ref().and_then(|mark| text.split_once(mark)) {
+            text = rest.to_owned();
+        }
         if let Some((_, rest)) = self.after_last.as_ref().and_then(|mark| text.rsplit_once(mark)) {
+            text = rest.to_owned();
+        }
+        if let Some((rest, _)) = self.before_first.as_ref().and_then(|mark| text.split_once(mark)) {
             text = rest.to_owned();
         }
         if self.trim {

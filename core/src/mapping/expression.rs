@@ -7,15 +7,17 @@
 //! 2. the source: `path`, `record`, `payload`, `header`, `setting`, `constant`, `template`, `first_of`,
 //!    `join`, `sum`, `product`, `latest`, `concat`, `each`, or `fields`/`use` alone;
 //! 3. the manifest's `null_values` and the expression's own `null_if` become null;
-//! 4. `strip_prefix`, `after_last`, `trim`, `lower`, `upper`, `split`;
+//! 4. `strip_prefix`, `after_first`, `after_last`, `before_first`, `trim`, `lower`, `upper`, `split`;
 //! 5. `map`, with `default` for what it does not list;
 //! 6. `as` (where it is left out, the canonical field's type decides), `negate`;
 //! 7. `if_null`, when all this gave null.
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -32,7 +34,7 @@ pub enum Expression {
 }
 
 /// A source and what is done to its value. See the module for the order.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rule {
     /// Only when this holds; otherwise the expression says nothing (it is absent).
@@ -128,9 +130,15 @@ pub struct Rule {
     /// Removes this from the beginning, if it is there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strip_prefix: Option<String>,
+    /// Keeps only what stands after the first of these, if it is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after_first: Option<String>,
     /// Keeps only what stands after the last of these: of `gid://shopify/Order/1`, after `/`, the `1`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after_last: Option<String>,
+    /// Keeps only what stands before the first of these: of `items(1)/picture`, before `(`, the `items`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before_first: Option<String>,
     /// Splits text into a list here; entries are trimmed, empty ones left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split: Option<String>,
@@ -158,7 +166,7 @@ pub struct Rule {
 }
 
 /// How a value is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Conversion {
     /// Text; numbers keep the digits they came with.
@@ -193,7 +201,7 @@ pub enum Zone {
 }
 
 /// Which items of an `each` belong to the item being mapped: those where both are equal as text.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Matching {
     /// A path from the item of the `each`.
@@ -206,7 +214,7 @@ pub struct Matching {
 ///
 /// One of `all`, `any` and `not`; or an operand (`path`, or any expression as `value`) with the
 /// comparisons that must all hold for it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Predicate {
     /// All of these hold.
@@ -249,7 +257,7 @@ pub struct Predicate {
 }
 
 /// What can be asked about a value's presence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// The path leads somewhere, if only to null.
@@ -294,6 +302,19 @@ impl<'de> Deserialize<'de> for Expression {
     }
 }
 
+impl JsonSchema for Expression {
+    fn schema_name() -> Cow<'static, str> {
+        "Expression".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A JSONPath (RFC 9535) alone, or a source with its conversions.",
+            "anyOf": [{"type": "string", "pattern": "^\\$"}, generator.subschema_for::<Rule>()],
+        })
+    }
+}
+
 impl Serialize for Expression {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
@@ -313,6 +334,27 @@ impl<'de> Deserialize<'de> for Zone {
             },
             _ => Err(D::Error::custom("a zone must be a name or { setting = \"name\" }")),
         }
+    }
+}
+
+impl JsonSchema for Zone {
+    fn schema_name() -> Cow<'static, str> {
+        "Zone".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "An IANA zone, or the connector's setting that names one; UTC where it is not set.",
+            "anyOf": [
+                {"type": "string"},
+                {
+                    "type": "object",
+                    "properties": {"setting": {"type": "string"}},
+                    "required": ["setting"],
+                    "additionalProperties": false,
+                },
+            ],
+        })
     }
 }
 

@@ -163,6 +163,9 @@ fn texts_change_in_a_fixed_order() {
     );
     assert_eq!(raw(json!({"path": "$.e", "upper": true}), payload.clone()), json!("  JON@EXAMPLE.COM "));
     assert_eq!(raw(json!({"path": "$.g", "after_last": "/"}), payload.clone()), json!("7"));
+    let middle = json!({"path": "$.g", "after_first": "//", "before_first": "/"});
+    assert_eq!(raw(middle, payload.clone()), json!("shopify"));
+    assert_eq!(raw(json!({"path": "$.g", "before_first": "?"}), payload.clone()), payload["g"]);
     assert_eq!(
         raw(json!({"path": "$.g", "strip_prefix": "gid://"}), payload.clone()),
         json!("shopify/Order/7")

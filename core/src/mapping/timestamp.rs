@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
+use jiff::fmt::rfc2822;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 /// Years 1 to 9999: what RFC 3339 can write and PostgreSQL can read.
@@ -13,11 +14,13 @@ pub fn zone(name: &str) -> Option<TimeZone> {
 }
 
 /// Reads a time with an offset, or one without in `zone`; a date alone is its midnight. Without a zone, a
-/// time without an offset cannot be read.
+/// time without an offset cannot be read. `/Date(…)/`, the way of older Microsoft software, is read as well.
 pub fn parse(text: &str, zone: Option<&TimeZone>) -> Option<Timestamp> {
     let text = text.trim();
-    let time = if has_offset(text) {
-        text.parse().ok()?
+    let time = if let Some(ticks) = text.strip_prefix("/Date(").and_then(|rest| rest.strip_suffix(")/")) {
+        from_ticks(ticks, zone)?
+    } else if has_offset(text) {
+        text.parse().ok().or_else(|| Some(rfc2822::parse(text).ok()?.timestamp()))?
     } else {
         let civil: DateTime = text.parse().ok()?;
         // In the hour that a change to summer time skips, or the one that is there twice, the zone's
@@ -40,6 +43,17 @@ pub fn since_1970(text: &str, units_per_second: i64) -> Option<Timestamp> {
         .checked_add(sign * fraction * nanoseconds_per_unit / 1_000_000_000)?;
     let time = Timestamp::from_nanosecond(nanoseconds).ok()?;
     SECONDS.contains(&time.as_second()).then_some(time)
+}
+
+/// Milliseconds since 1970. With an offset behind they are those of UTC, and the offset only says where that
+/// was; without one they count by the clock on the wall (OData 2.0, JSON format, Edm.DateTime).
+fn from_ticks(ticks: &str, zone: Option<&TimeZone>) -> Option<Timestamp> {
+    let offset = ticks.get(1..)?.find(['+', '-']).map(|place| place + 1);
+    let time = since_1970(&ticks[..offset.unwrap_or(ticks.len())], 1000)?;
+    match offset {
+        Some(_) => Some(time),
+        None => Some(TimeZone::UTC.to_datetime(time).to_zoned(zone?.clone()).ok()?.timestamp()),
+    }
 }
 
 /// An offset stands after the time, or the time ends in `Z`; the dashes of the date are not one.
@@ -65,6 +79,7 @@ mod tests {
             ("2022-01-01T01:00:00+0100", "2022-01-01T00:00:00Z"),
             ("2022-01-01 01:00:00.123456+01", "2022-01-01T00:00:00.123456Z"),
             ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z"),
+            ("Sat, 03 Mar 2018 02:35:28 +0100", "2018-03-03T01:35:28Z"),
         ] {
             assert_eq!(utc(text, "").as_deref(), Some(expected), "{text}");
         }
@@ -81,6 +96,22 @@ mod tests {
             ("2021-10-31T02:30:00", "Europe/Amsterdam", "2021-10-31T00:30:00Z"),
         ] {
             assert_eq!(utc(text, zone).as_deref(), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn reads_dates_of_older_microsoft_software() {
+        for (text, zone, expected) in [
+            ("/Date(1551812346157+0000)/", "", Some("2019-03-05T18:59:06.157Z")),
+            ("/Date(1551812346157+1300)/", "", Some("2019-03-05T18:59:06.157Z")),
+            ("/Date(1551746015603)/", "UTC", Some("2019-03-05T00:33:35.603Z")),
+            ("/Date(1382659200000)/", "Europe/Amsterdam", Some("2013-10-24T22:00:00Z")),
+            ("/Date(-62135596800000)/", "UTC", Some("0001-01-01T00:00:00Z")),
+            ("/Date(1551746015603)/", "", None),
+            ("/Date()/", "UTC", None),
+            ("/Date(é)/", "UTC", None),
+        ] {
+            assert_eq!(utc(text, zone).as_deref(), expected, "{text}");
         }
     }
 

@@ -1,62 +1,99 @@
 //! Which records a payload holds: by its topic, or by its shape.
 
-use super::{Outcome, document};
+use super::{FetchRequest, Outcome, document};
 use crate::canonical::Document;
 use crate::connector::{CompiledEntity, Connector, Envelope};
 use crate::error::Error;
 use crate::mapping::Scope;
 use serde_json::{Map, Value};
+use std::collections::HashSet;
 
 /// Envelopes that may be around one another.
 const MAX_ENVELOPES: usize = 4;
+
+/// Records that a reason names; the machine's list has them all.
+const MAX_NAMED: usize = 20;
 
 /// What a payload's records say.
 #[derive(Default)]
 pub(super) struct Records {
     pub documents: Vec<Document>,
-    /// Kinds and ids of the records that stubs name.
-    pub to_fetch: Vec<(&'static str, String)>,
+    /// The records that stubs name, in their order, each once.
+    to_fetch: Vec<FetchRequest>,
+    named: HashSet<FetchRequest>,
 }
 
 impl Records {
-    fn fetch_request(&self) -> String {
-        let names: Vec<_> = self.to_fetch.iter().map(|(kind, id)| format!("{kind} {id}")).collect();
-        format!("a stub: fetch {}", names.join(", "))
+    pub fn fetch(&mut self, kind: &'static str, external_id: String) {
+        let request = FetchRequest { kind, external_id };
+        if self.named.insert(request.clone()) {
+            self.to_fetch.push(request);
+        }
+    }
+
+    pub fn into_fetch(self) -> Vec<FetchRequest> {
+        self.to_fetch
+    }
+
+    /// The outcome of a payload whose records these are, `None` if there are none.
+    pub fn outcome(&mut self) -> Option<Outcome> {
+        if !self.documents.is_empty() {
+            return Some(Outcome::Documents(std::mem::take(&mut self.documents)));
+        }
+        let name = |request: &FetchRequest| format!("{} {}", request.kind, request.external_id);
+        let names: Vec<_> = self.to_fetch.iter().take(MAX_NAMED).map(name).collect();
+        let more = match self.to_fetch.len().saturating_sub(MAX_NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let reason = format!("a stub: fetch {}{more}", names.join(", "));
+        (!names.is_empty()).then_some(Outcome::Ignored { reason })
     }
 }
 
-/// The outcome for a topic that the manifest does not map, `None` for one that it does.
-pub(super) fn ignored(connector: &Connector, topic: &str) -> Option<Outcome> {
-    if connector.entities().iter().any(|entity| entity.topics.iter().any(|name| name == topic)) {
+/// Why a topic that the manifest does not map is ignored, `None` for one that it does.
+pub(super) fn ignored(connector: &Connector, topic: &str) -> Option<String> {
+    if connector.entities().iter().any(|entity| entity.takes(topic)) {
         return None;
     }
-    let reason = match connector.ignored_reason(topic) {
+    Some(match connector.ignored_reason(topic) {
         Some(reason) => reason.to_owned(),
         None => format!("the manifest of \"{}\" has no topic \"{topic}\"", connector.connector_type()),
-    };
-    Some(Outcome::Ignored { reason })
+    })
 }
 
-/// The documents of a payload. With a topic, the entity is known and the payload is such a record, or an
+/// What a payload's records say. With a topic, the entity is known and the payload is such a record, or an
 /// envelope of some; without one, the shape tells.
-pub(super) fn documents(connector: &Connector, topic: Option<&str>, scope: Scope<'_>) -> Outcome {
+pub(super) fn documents(
+    connector: &Connector,
+    topic: Option<&str>,
+    scope: Scope<'_>,
+) -> (Outcome, Vec<FetchRequest>) {
     let mut found = Records::default();
-    let outcome = match topic {
-        Some(topic) => of_topic(connector, topic, scope, &mut found),
-        None => of_shape(connector, scope, 0, &mut found),
+    let outcome = match records(connector, topic, scope, &mut found) {
+        // What is not understood whole is not begun.
+        Err(error) => return (Outcome::Quarantined(error), Vec::new()),
+        Ok(true) => found.outcome().unwrap_or(Outcome::Documents(Vec::new())),
+        Ok(false) => Outcome::Ignored { reason: unknown_shape(connector) },
     };
-    match outcome {
-        Err(error) => Outcome::Quarantined(error),
-        Ok(true) if found.documents.is_empty() && !found.to_fetch.is_empty() => {
-            Outcome::Ignored { reason: found.fetch_request() }
-        }
-        Ok(true) => Outcome::Documents(found.documents),
-        Ok(false) => Outcome::Ignored {
-            reason: format!(
-                "the payload has the shape of no record that the manifest of \"{}\" maps",
-                connector.connector_type()
-            ),
-        },
+    (outcome, found.into_fetch())
+}
+
+pub(super) fn unknown_shape(connector: &Connector) -> String {
+    let connector_type = connector.connector_type();
+    format!("the payload has the shape of no record that the manifest of \"{connector_type}\" maps")
+}
+
+/// Adds what the records say. Whether the topic or the shape is known.
+pub(super) fn records(
+    connector: &Connector,
+    topic: Option<&str>,
+    scope: Scope<'_>,
+    found: &mut Records,
+) -> Result<bool, Error> {
+    match topic {
+        Some(topic) => of_topic(connector, topic, scope, found),
+        None => of_shape(connector, scope, 0, found),
     }
 }
 
@@ -66,9 +103,7 @@ fn of_topic(
     scope: Scope<'_>,
     found: &mut Records,
 ) -> Result<bool, Error> {
-    let Some(entity) =
-        connector.entities().iter().find(|entity| entity.topics.iter().any(|name| name == topic))
-    else {
+    let Some(entity) = connector.entities().iter().find(|entity| entity.takes(topic)) else {
         return Ok(false);
     };
     let mut item = scope.item;
@@ -108,8 +143,14 @@ fn of_shape(
     if depth > MAX_ENVELOPES {
         return Ok(false);
     }
+    let is_such = |entity: &&CompiledEntity| entity.detect.as_ref().is_some_and(|detect| detect.holds(scope));
     match scope.item {
         Value::Array(items) => {
+            // Rows of one record, such as an order's lines, are that record's.
+            if let Some(entity) = connector.entities().iter().find(is_such) {
+                document::of_record(entity, scope, found)?;
+                return Ok(true);
+            }
             let mut is_known = false;
             for item in items {
                 is_known |= of_shape(connector, scope.of_record(item), depth + 1, found)?;
@@ -125,7 +166,6 @@ fn of_shape(
         }
         return Ok(true);
     }
-    let is_such = |entity: &&CompiledEntity| entity.detect.as_ref().is_some_and(|detect| detect.holds(scope));
     if let Some(entity) = connector.entities().iter().find(is_such) {
         document::of_record(entity, scope, found)?;
         return Ok(true);
@@ -144,7 +184,7 @@ fn named_records<'a, 'c>(
     entities: &'c [CompiledEntity],
     item: &'a Value,
 ) -> Option<(&'c CompiledEntity, Vec<&'a Value>)> {
-    let is_response = |members: &&Map<String, Value>| members.len() <= 3 && !members.contains_key("id");
+    let is_response = |members: &&Map<String, Value>| members.len() <= 4 && !members.contains_key("id");
     let members = item.as_object().filter(is_response)?;
     entities.iter().find_map(|entity| {
         let member = |name: &Option<String>| members.get(name.as_deref()?);

@@ -8,17 +8,13 @@ use crate::mapping::{Found, Scope};
 use serde_json::{Map, Value};
 
 /// The documents of a record, in the manifest's order.
-pub(super) fn of_record(
-    entity: &CompiledEntity,
-    scope: Scope<'_>,
-    found: &mut Records,
-) -> Result<(), Error> {
+pub(super) fn of_record(entity: &CompiledEntity, scope: Scope<'_>, found: &mut Records) -> Result<(), Error> {
     for rule in &entity.documents {
         match &rule.each {
-            None => add(entity, of_item(rule, scope)?, found),
+            None => add(rule, of_item(rule, scope)?, found),
             Some(each) => {
                 for item in each.items(scope)?.into_iter().flatten() {
-                    add(entity, of_item(rule, scope.of_item(item))?, found);
+                    add(rule, of_item(rule, scope.of_item(item))?, found);
                 }
             }
         }
@@ -26,9 +22,9 @@ pub(super) fn of_record(
     Ok(())
 }
 
-fn add(entity: &CompiledEntity, document: Option<Document>, found: &mut Records) {
+fn add(rule: &CompiledDocument, document: Option<Document>, found: &mut Records) {
     match document {
-        Some(stub) if entity.stub && !stub.is_deleted => found.to_fetch.push((stub.kind, stub.external_id)),
+        Some(stub) if rule.stub && !stub.is_deleted => found.fetch(stub.kind, stub.external_id),
         document => found.documents.extend(document),
     }
 }

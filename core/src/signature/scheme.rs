@@ -1,42 +1,84 @@
 //! The schemes, and the arithmetic under them.
 
-use super::SignedRequest;
+use super::claim::{Claim, encoding, headers, without_query};
+use super::{SignedRequest, key, token};
 use crate::connector::{Algorithm, Encoding, KeyEncoding, Scheme, Signature};
 use crate::error::{Code, Error};
+use crate::mapping::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use hmac::digest::KeyInit;
 use hmac::{Hmac, Mac};
+use serde_json::Value;
 use sha1::Sha1;
-use sha2::{Sha256, Sha512};
+use sha2::{Digest, Sha256, Sha512};
 use subtle::ConstantTimeEq;
 
 /// Seconds that a signed timestamp may be off, where the manifest names no other number.
 const TOLERANCE: u32 = 300;
 
-/// Signatures looked at in one request; a header with more of them is not from a platform.
-const MAX_SIGNATURES: usize = 8;
-
 pub(super) fn is_valid(signature: &Signature, request: &SignedRequest<'_>, secrets: &[&[u8]]) -> bool {
-    if signature.scheme == Scheme::StaticHeader {
-        let token = signature.header.as_deref().and_then(|name| request.headers.get(name));
-        let Some(token) = token.and_then(|token| token.strip_prefix(prefix(signature))) else {
-            return false;
-        };
-        let is_token = |secret: &&[u8]| bool::from(secret.ct_eq(token.as_bytes()));
-        return any(secrets, |secret| !secret.is_empty() && is_token(secret));
+    match signature.scheme {
+        Scheme::None => true,
+        Scheme::StaticHeader => {
+            let tokens: Vec<_> = headers(signature, request).collect();
+            any(&tokens, |token| is_secret(secrets, token))
+        }
+        Scheme::SecretPath => {
+            let last = without_query(request.url).rsplit('/').next().unwrap_or_default();
+            is_secret(secrets, last)
+        }
+        Scheme::BodyToken => {
+            let tokens = signature.path.as_deref().and_then(|path| tokens(path, request.body));
+            // Of several, none may be wrong: the body is one, and all of it is believed.
+            tokens.is_some_and(|tokens| {
+                tokens.iter().fold(!tokens.is_empty(), |found, token| is_secret(secrets, token) & found)
+            })
+        }
+        Scheme::Jwt => {
+            let tokens: Vec<_> = headers(signature, request).collect();
+            any(&tokens, |token| token::is_valid(signature, token, request.now, secrets))
+        }
+        Scheme::EcdsaP256 | Scheme::Rsa => {
+            let Some((claim, content)) = claimed(signature, request) else { return false };
+            let ids = key::ids(signature, request);
+            any(secrets, |material| {
+                any(&key::read(signature, material, &ids), |public| {
+                    any(&claim.signatures, |claimed| public.verifies(&content, claimed))
+                })
+            })
+        }
+        Scheme::Hmac | Scheme::StandardWebhooks | Scheme::Stripe => {
+            let Some((claim, content)) = claimed(signature, request) else { return false };
+            any(secrets, |secret| {
+                key(signature, secret).is_some_and(|key| {
+                    any(&claim.signatures, |claimed| is_mac(signature.algorithm, &key, &content, claimed))
+                })
+            })
+        }
     }
-    let Some(claim) = Claim::read(signature, request) else { return false };
-    let tolerance = u64::from(signature.tolerance.unwrap_or(TOLERANCE));
+}
+
+/// What the request claims and the bytes that this is about, if it is not too old.
+fn claimed(signature: &Signature, request: &SignedRequest<'_>) -> Option<(Claim, Vec<u8>)> {
+    let claim = Claim::read(signature, request)?;
+    let content = claim.content(signature, request.url, request.body)?;
+    let tolerance = tolerance(signature);
     let is_in_time =
         claim.timestamp.as_ref().is_none_or(|(time, _)| request.now.abs_diff(*time) <= tolerance);
-    let content = claim.content(signature, request.url, request.body);
-    let is_signed = any(secrets, |secret| {
-        key(signature, secret).is_some_and(|key| {
-            any(&claim.signatures, |claimed| is_mac(signature.algorithm, &key, &content, claimed))
-        })
-    });
-    is_in_time && is_signed
+    is_in_time.then_some((claim, content))
+}
+
+pub(super) fn tolerance(signature: &Signature) -> u64 {
+    u64::from(signature.tolerance.unwrap_or(TOLERANCE))
+}
+
+/// Where a body repeats the secret.
+fn tokens(path: &str, body: &[u8]) -> Option<Vec<String>> {
+    let path = Path::compile(path).ok()?;
+    let body: Value = serde_json::from_slice(body).ok()?;
+    // What is no text is no token, and makes the whole body wrong.
+    path.all(&body).into_iter().map(|value| value.as_str().map(str::to_owned)).collect()
 }
 
 pub(super) fn sign(
@@ -49,18 +91,18 @@ pub(super) fn sign(
 ) -> Result<Vec<(String, String)>, Error> {
     let unusable = |reason| Error::new(Code::InvalidSignature, reason);
     let header = signature.header.clone().unwrap_or_default();
-    let claim = Claim {
-        signatures: Vec::new(),
-        id: Some(id.to_owned()),
-        timestamp: Some((timestamp, timestamp.to_string())),
-    };
+    let claim = Claim::of(id, timestamp);
     let mac = || {
         let key = key(signature, secret).ok_or_else(|| unusable("the secret is not a key"))?;
         let content = claim.content(signature, url, body);
+        let content = content.ok_or_else(|| unusable("the body lacks what is to be signed"))?;
         Ok(encode(signature, &mac(signature.algorithm, &key, &content)))
     };
     Ok(match signature.scheme {
-        Scheme::None => Vec::new(),
+        Scheme::None | Scheme::BodyToken | Scheme::SecretPath => Vec::new(),
+        Scheme::EcdsaP256 | Scheme::Rsa | Scheme::Jwt => {
+            return Err(unusable("only the platform has the key that signs"));
+        }
         Scheme::StaticHeader => {
             let token = std::str::from_utf8(secret).map_err(|_| unusable("the secret is not text"))?;
             vec![(header, format!("{}{token}", prefix(signature)))]
@@ -73,6 +115,9 @@ pub(super) fn sign(
         Scheme::Stripe => {
             vec![("stripe-signature".to_owned(), format!("t={timestamp},v1={}", mac()?))]
         }
+        Scheme::Hmac if signature.header.is_none() => {
+            return Err(unusable("the signature does not go into a header"));
+        }
         Scheme::Hmac => {
             let mut headers = vec![(header, format!("{}{}", prefix(signature), mac()?))];
             headers.extend(signature.id_header.clone().map(|name| (name, id.to_owned())));
@@ -83,108 +128,14 @@ pub(super) fn sign(
     })
 }
 
-/// What a request says for itself.
-struct Claim {
-    signatures: Vec<Vec<u8>>,
-    id: Option<String>,
-    /// The timestamp, and as it was written: those very bytes were signed.
-    timestamp: Option<(i64, String)>,
-}
-
-impl Claim {
-    fn read(signature: &Signature, request: &SignedRequest<'_>) -> Option<Self> {
-        let header = |name: &str| request.headers.get(name);
-        let timestamp = |text: &str| Some((text.parse().ok()?, text.to_owned()));
-        match signature.scheme {
-            Scheme::StandardWebhooks => {
-                let parts = header("webhook-signature")?.split([' ', '\t']);
-                let parts = parts.filter_map(|part| part.strip_prefix("v1,"));
-                Some(Self {
-                    // Headers that came twice were joined by commas.
-                    signatures: decode_all(signature, parts.map(|text| text.trim_end_matches(','))),
-                    id: Some(header("webhook-id")?.to_owned()),
-                    timestamp: Some(timestamp(header("webhook-timestamp")?)?),
-                })
-            }
-            Scheme::Stripe => {
-                let text = header("stripe-signature")?;
-                let values = |name| text.split(',').filter_map(move |part| part.trim().strip_prefix(name));
-                Some(Self {
-                    signatures: decode_all(signature, values("v1=")),
-                    id: None,
-                    timestamp: Some(timestamp(values("t=").next()?)?),
-                })
-            }
-            _ => {
-                let written = header(signature.header.as_deref()?)?;
-                let written = written.strip_prefix(prefix(signature))?;
-                Some(Self {
-                    signatures: decode_all(signature, std::iter::once(written)),
-                    id: match &signature.id_header {
-                        Some(name) => Some(header(name)?.to_owned()),
-                        None => None,
-                    },
-                    timestamp: match &signature.timestamp_header {
-                        Some(name) => Some(timestamp(header(name)?)?),
-                        None => None,
-                    },
-                })
-            }
-        }
-    }
-
-    /// The bytes that were signed.
-    fn content(&self, signature: &Signature, url: &str, body: &[u8]) -> Vec<u8> {
-        let template = match signature.scheme {
-            Scheme::StandardWebhooks => "{id}.{timestamp}.{body}",
-            Scheme::Stripe => "{timestamp}.{body}",
-            _ => signature.content.as_deref().unwrap_or("{body}"),
-        };
-        let mut content = Vec::with_capacity(body.len() + 64);
-        let mut rest = template;
-        while let Some((literal, tail)) = rest.split_once('{') {
-            let (name, tail) = tail.split_once('}').unwrap_or((tail, ""));
-            content.extend(literal.as_bytes());
-            content.extend(match name {
-                "body" => body,
-                "url" => url.as_bytes(),
-                "query" => url.split_once('?').map_or("", |(_, query)| query).as_bytes(),
-                "id" => self.id.as_deref().unwrap_or_default().as_bytes(),
-                "timestamp" => self.timestamp.as_ref().map_or("", |(_, text)| text).as_bytes(),
-                // Compiling the manifest refuses any other name.
-                _ => b"",
-            });
-            rest = tail;
-        }
-        content.extend(rest.as_bytes());
-        content
-    }
-}
-
 fn prefix(signature: &Signature) -> &str {
     signature.prefix.as_deref().unwrap_or_default()
-}
-
-fn encoding(signature: &Signature) -> Encoding {
-    match signature.scheme {
-        Scheme::StandardWebhooks => Encoding::Base64,
-        Scheme::Stripe => Encoding::Hex,
-        _ => signature.encoding,
-    }
-}
-
-fn decode_all<'a>(signature: &Signature, texts: impl Iterator<Item = &'a str>) -> Vec<Vec<u8>> {
-    let decode = |text: &str| match encoding(signature) {
-        Encoding::Base64 => BASE64.decode(text).ok(),
-        Encoding::Hex => hex::decode(text).ok(),
-    };
-    texts.take(MAX_SIGNATURES).filter_map(|text| decode(text.trim())).collect()
 }
 
 fn encode(signature: &Signature, mac: &[u8]) -> String {
     match encoding(signature) {
         Encoding::Base64 => BASE64.encode(mac),
-        Encoding::Hex => hex::encode(mac),
+        Encoding::Hex | Encoding::Either => hex::encode(mac),
     }
 }
 
@@ -199,11 +150,17 @@ fn key(signature: &Signature, secret: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Whether any holds. All are asked, so that the time does not tell which one it was.
-fn any<T>(items: &[T], holds: impl Fn(&T) -> bool) -> bool {
+pub(super) fn any<T>(items: &[T], holds: impl Fn(&T) -> bool) -> bool {
     items.iter().fold(false, |found, item| holds(item) | found)
 }
 
-fn mac(algorithm: Algorithm, key: &[u8], content: &[u8]) -> Vec<u8> {
+/// Whether a text is one of the secrets. Hashes are compared, so that the time does not even tell the length.
+fn is_secret(secrets: &[&[u8]], text: &str) -> bool {
+    let claimed = Sha256::digest(text.as_bytes());
+    any(secrets, |secret| !secret.is_empty() & bool::from(Sha256::digest(secret).ct_eq(&claimed)))
+}
+
+pub(super) fn mac(algorithm: Algorithm, key: &[u8], content: &[u8]) -> Vec<u8> {
     match algorithm {
         Algorithm::Sha256 => hmac::<Hmac<Sha256>>(key, content).finalize().into_bytes().to_vec(),
         Algorithm::Sha1 => hmac::<Hmac<Sha1>>(key, content).finalize().into_bytes().to_vec(),
@@ -212,7 +169,7 @@ fn mac(algorithm: Algorithm, key: &[u8], content: &[u8]) -> Vec<u8> {
 }
 
 /// Compares in constant time.
-fn is_mac(algorithm: Algorithm, key: &[u8], content: &[u8], claimed: &[u8]) -> bool {
+pub(super) fn is_mac(algorithm: Algorithm, key: &[u8], content: &[u8], claimed: &[u8]) -> bool {
     match algorithm {
         Algorithm::Sha256 => hmac::<Hmac<Sha256>>(key, content).verify_slice(claimed).is_ok(),
         Algorithm::Sha1 => hmac::<Hmac<Sha1>>(key, content).verify_slice(claimed).is_ok(),

@@ -41,6 +41,7 @@ pub fn run(client: &mut SpiClient<'_>, batch: &mut Batch, failure: Option<&str>)
                 emitted_at: None,
                 shop: None,
                 outcome: Outcome::Quarantined(unstorable(failure)),
+                fetch: Vec::new(),
             },
         };
         request.key = idempotency::key(&source.connector, &payload, &normalized);

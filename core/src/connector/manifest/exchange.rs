@@ -1,11 +1,12 @@
 //! How records are fetched from a platform, and written to it.
 
 use crate::mapping::Fields;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// How records are fetched.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Pull {
     /// The beginning of every URL, with `{name}` for settings.
@@ -26,7 +27,7 @@ pub struct Pull {
 }
 
 /// Where one entity's records are fetched.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Endpoint {
     /// Path and query of the list, appended to `base_url`.
@@ -43,7 +44,7 @@ pub struct Endpoint {
 }
 
 /// How the next page is found.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Pagination {
     /// The manner.
@@ -60,7 +61,7 @@ pub struct Pagination {
 }
 
 /// How the next page is found.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs)]
 pub enum PaginationKind {
@@ -74,7 +75,7 @@ pub enum PaginationKind {
 }
 
 /// How records are written to a destination.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Push {
     /// The beginning of every URL, with `{name}` for settings.
@@ -87,7 +88,7 @@ pub struct Push {
 }
 
 /// The request that writes one kind.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PushRequest {
     /// The HTTP method.

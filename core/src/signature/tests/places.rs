@@ -1,0 +1,123 @@
+//! Signatures and secrets that stand elsewhere than alone in a header.
+
+use super::*;
+use serde_json::Value;
+
+#[test]
+fn a_header_of_several_parts_is_taken_apart() {
+    // Lightspeed: whether hexadecimal or base64 is not known.
+    let receive = receive(Signature {
+        header_format: HeaderFormat::Parameters,
+        encoding: Encoding::Either,
+        ..hmac("x-signature")
+    });
+    let body = b"payload=%7B%22id%22%3A1%7D&type=sale.update";
+    let mac = scheme::mac(Algorithm::Sha256, b"secret", body);
+    for written in [hex::encode(&mac), BASE64.encode(&mac)] {
+        let header = |text: String| vec![("X-Signature".to_owned(), text)];
+        let headers = header(format!("signature={written},algorithm=HMAC-SHA256"));
+        assert!(check(&receive, &headers, body, &[b"secret"]), "{written}");
+        assert!(!check(&receive, &headers, b"payload=", &[b"secret"]));
+        assert!(check(&receive, &header(format!("a=b; Signature=\"{written}\"")), body, &[b"secret"]));
+        assert!(!check(&receive, &header(written), body, &[b"secret"]));
+    }
+}
+
+#[test]
+fn one_of_several_headers_is_enough() {
+    let receive = receive(Signature { more_headers: vec!["new".to_owned()], ..hmac("x-new") });
+    let mut headers = sign(&receive, "", "", NOW, b"{}", b"s").unwrap();
+    assert!(check(&receive, &headers, b"{}", &[b"s"]));
+    headers[0].0 = "New".to_owned();
+    assert!(check(&receive, &headers, b"{}", &[b"s"]));
+    headers.push(("x-new".to_owned(), "AAAA".to_owned()));
+    assert!(check(&receive, &headers, b"{}", &[b"s"]));
+}
+
+#[test]
+fn a_signed_query_leaves_the_signature_out() {
+    let receive = receive(Signature {
+        encoding: Encoding::Hex,
+        query_parameter: Some("shopware-shop-signature".to_owned()),
+        ..hmac("shopware-shop-signature")
+    });
+    let signature = hex::encode(scheme::mac(Algorithm::Sha256, b"s", b"shop-id=1&language=a%20b"));
+    let valid = |method: &str, url: &str| {
+        let headers = Headers::default();
+        let request = SignedRequest { method, url, headers: &headers, body: b"", now: NOW };
+        verify(&receive, &request, &[b"s"]).is_ok()
+    };
+    let url = |place: &str| {
+        let parameter = format!("shopware-shop-signature={signature}");
+        format!("https://n.example/m?{}", place.replace("SIGNATURE", &parameter))
+    };
+    assert!(valid("GET", &url("shop-id=1&language=a%20b&SIGNATURE")));
+    assert!(valid("GET", &url("shop-id=1&SIGNATURE&language=a%20b")));
+    assert!(!valid("GET", &url("shop-id=2&language=a%20b&SIGNATURE")));
+    assert!(!valid("GET", &url("shop-id=1&language=a%20b&x=y&SIGNATURE")));
+    assert!(!valid("POST", &url("shop-id=1&language=a%20b&SIGNATURE")), "a POST signs its body");
+    assert!(!valid("GET", "https://n.example/m?shop-id=1&language=a%20b"));
+}
+
+#[test]
+fn a_member_of_the_body_is_signed_as_it_was_written() {
+    let receive = receive(Signature {
+        scheme: Scheme::Hmac,
+        encoding: Encoding::Hex,
+        body_member: Some("HashCode".to_owned()),
+        content: Some("{body.Content}".to_owned()),
+        ..Signature::default()
+    });
+    let content = r#"{"Topic": "SalesOrders","Division":1, "Key":"\u0041\/b"}"#;
+    let mac = hex::encode_upper(scheme::mac(Algorithm::Sha256, b"s", content.as_bytes()));
+    let valid = |body: String| check(&receive, &[], body.as_bytes(), &[b"old", b"s"]);
+    assert!(valid(format!(r#"{{"Content":{content},"HashCode":"{mac}"}}"#)));
+    assert!(valid(format!("{{ \"HashCode\" : \"{mac}\",\n \"Content\" : {content} }}")));
+    assert!(!valid(format!(r#"{{"Content":{},"HashCode":"{mac}"}}"#, content.replace(": ", ":"))));
+    let twice = format!(r#"{{"Content":{content},"HashCode":"{mac}","Content":{{"Topic":"Items"}}}}"#);
+    assert!(!valid(twice), "what is verified is what is mapped: the last of two");
+    for body in ["", "{}", "[]", r#"{"HashCode":"00"}"#, r#"{"Content":{},"HashCode":7}"#] {
+        assert!(!valid(body.to_owned()), "{body}");
+    }
+}
+
+#[test]
+fn a_body_repeats_the_secret_everywhere_or_is_refused() {
+    let receive = receive(Signature {
+        scheme: Scheme::BodyToken,
+        path: Some("$.value[*].clientState".to_owned()),
+        ..Signature::default()
+    });
+    let valid = |states: Value| {
+        let value: Vec<_> =
+            states.as_array().unwrap().iter().map(|state| json!({"clientState": state})).collect();
+        check(&receive, &[], json!({"value": value}).to_string().as_bytes(), &[b"old", b"new"])
+    };
+    assert!(valid(json!(["new"])) && valid(json!(["old", "new"])));
+    assert!(!valid(json!([])) && !valid(json!(["new", "forged"])) && !valid(json!(["new", null])));
+    assert!(!check(&receive, &[], b"{", &[b"new"]));
+}
+
+#[test]
+fn the_last_part_of_the_path_may_be_the_secret() {
+    let receive = receive(Signature { scheme: Scheme::SecretPath, ..Signature::default() });
+    let valid = |url: &str, secrets: &[&[u8]]| check_at(&receive, url, NOW, &[], b"{}", secrets);
+    let url = "https://n.example/hooks/1/s3cr3t";
+    assert!(valid(url, &[b"old", b"s3cr3t"]) && valid(&format!("{url}?a=/b"), &[b"s3cr3t"]));
+    assert!(!valid(url, &[b"other"]) && !valid(url, &[]) && !valid("https://n.example/hooks/1/", &[b""]));
+    assert!(!valid("https://n.example/hooks/1?x=/s3cr3t", &[b"s3cr3t"]));
+}
+
+#[test]
+fn an_instance_chooses_among_the_ways_to_sign() {
+    let receive = Receive {
+        signatures: [("static".to_owned(), Signature { scheme: Scheme::StaticHeader, ..hmac("x-token") })]
+            .into(),
+        ..receive(hmac("x-signature"))
+    };
+    let chosen = |settings: Value| receive.of_instance(&settings).map(|chosen| chosen.signature.scheme);
+    assert_eq!(chosen(json!({})), Ok(Scheme::Hmac));
+    assert_eq!(chosen(json!({"signature": "static"})), Ok(Scheme::StaticHeader));
+    let error = chosen(json!({"signature": "statik"})).unwrap_err();
+    assert_eq!(error.path.as_deref(), Some("settings.signature"));
+}
