@@ -156,7 +156,7 @@ make_platform_key() {
     local key
     key=$(DATABASE_URL=$ADMIN_URL NEXUS_MASTER_KEY_FILE=$NEXUS_HOME/master.key \
         "$BIN/nexus" admin create-key --platform --json |
-        sed -nE 's/.*"api_key" *: *"([^"]+)".*/\1/p')
+        sed -nE 's/.*"platform_key" *: *"([^"]+)".*/\1/p')
     [[ -n $key ]] || die "'nexus admin create-key --platform' printed no key"
     echo "$key" >"$NEXUS_HOME/platform.key"
 }
