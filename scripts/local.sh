@@ -168,7 +168,11 @@ make_platform_key() {
 # is not: it would leave a mixture of both.
 sources_of_database() {
     (cd -- "$CHECKOUT" && sha256sum sql/migrations/*.sql)
-    (cd -- "$PG_TREE$("$PG_CONFIG" --sharedir)/extension" && sha256sum "nexus--$(extension_version).sql")
+    local script sum
+    script=nexus--$(extension_version).sql
+    # Its lines sorted: cargo-pgrx writes what does not depend on each other in another order every time.
+    sum=$(LC_ALL=C sort -- "$PG_TREE$("$PG_CONFIG" --sharedir)/extension/$script" | sha256sum)
+    echo "${sum%% *}  $script"
 }
 
 extension_version() {

@@ -1,0 +1,192 @@
+//! PostgreSQL clusters in a temporary directory, and databases in them.
+
+use std::collections::HashMap;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
+use tokio_postgres::{Client, NoTls};
+use url::Url;
+use uuid::Uuid;
+
+const GATEWAY_PASSWORD: &str = "gateway";
+
+/// The directory of this run: clusters, keys, logs, and the working directory of what it starts.
+pub static RUN: LazyLock<Run> = LazyLock::new(Run::begin);
+
+/// The cluster that the suites share; each database in it is one suite's, or one test's.
+pub static SHARED: LazyLock<Cluster> = LazyLock::new(|| Cluster::start("shared"));
+
+/// A directory that is gone, with all that was started in it, when this process ends, however it ends.
+pub struct Run {
+    /// The directory.
+    pub dir: PathBuf,
+    /// The checkout, where the scripts are.
+    pub checkout: PathBuf,
+    /// Waits for the end of its standard input, which this process holds open.
+    _reaper: Child,
+}
+
+impl Run {
+    fn begin() -> Self {
+        let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned();
+        let dir = std::env::temp_dir().join(format!("nexus-tests-{}", Uuid::new_v4().simple()));
+        fs::create_dir(&dir).unwrap();
+        // The unprivileged user that PostgreSQL runs as has to get to its cluster.
+        fs::set_permissions(&dir, Permissions::from_mode(0o755)).unwrap();
+        let script = r#"
+            cat >/dev/null
+            for process in /proc/[0-9]*; do
+                [ "$process/cwd" -ef "$1" ] && [ "${process#/proc/}" != $$ ] && kill -KILL "${process#/proc/}"
+            done
+            for cluster in "$1"/cluster-*; do "$2/scripts/cluster.sh" stop "$cluster"; done
+            rm -rf -- "$1""#;
+        // A group of its own, so that Ctrl-C ends the tests and not what cleans up after them.
+        let reaper = Command::new("bash")
+            .args(["-c", script, "reaper"])
+            .args([&dir, &checkout])
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .expect("bash starts");
+        Self { dir, checkout, _reaper: reaper }
+    }
+
+    /// A program that was built with this one.
+    pub fn program(&self, name: &str) -> PathBuf {
+        let dir = std::env::var_os("NEXUS_BIN_DIR").map(PathBuf::from).unwrap_or_else(|| {
+            let own = std::env::current_exe().unwrap();
+            own.ancestors().nth(2).unwrap().to_owned()
+        });
+        let program = dir.join(name);
+        assert!(program.is_file(), "there is no {}: run scripts/build.sh", program.display());
+        program
+    }
+}
+
+/// A running PostgreSQL server.
+pub struct Cluster {
+    dir: PathBuf,
+    environment: HashMap<String, String>,
+}
+
+impl Cluster {
+    /// Creates and starts a cluster.
+    pub fn start(name: &str) -> Self {
+        let dir = RUN.dir.join(format!("cluster-{name}"));
+        script(&["start", dir.to_str().unwrap()]);
+        let environment = script(&["env", dir.to_str().unwrap()])
+            .lines()
+            .filter_map(|line| line.split_once('='))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        let cluster = Self { dir, environment };
+        cluster.psql("postgres", &["-c", "create database nexus_template"]);
+        let prepare = RUN.checkout.join("scripts/prepare-database.sql");
+        cluster.psql("nexus_template", &["-f", prepare.to_str().unwrap()]);
+        cluster
+    }
+
+    /// Stops the server, as an operator would.
+    pub fn stop(&self) {
+        script(&["stop", self.dir.to_str().unwrap()]);
+    }
+
+    /// Starts it again, on the port it had.
+    pub fn start_again(&self) {
+        script(&["start", self.dir.to_str().unwrap(), &self.environment["PGPORT"]]);
+    }
+
+    /// A new database with Nexus in it, ready for use.
+    pub fn database(&self) -> Database {
+        self.database_from("nexus_template")
+    }
+
+    /// A new database without Nexus.
+    pub fn empty_database(&self) -> Database {
+        self.database_from("template1")
+    }
+
+    fn database_from(&self, template: &str) -> Database {
+        let name = format!("nexus_{}", Uuid::new_v4().simple());
+        self.psql("postgres", &["-c", &format!("create database {name} template {template}")]);
+        let (host, port) = (&self.environment["PGHOST"], &self.environment["PGPORT"]);
+        let password = &self.environment["PGPASSWORD"];
+        Database {
+            admin_url: format!("postgres://postgres:{password}@{host}:{port}/{name}"),
+            gateway_url: format!("postgres://nexus_gateway_login:{GATEWAY_PASSWORD}@{host}:{port}/{name}"),
+            name,
+        }
+    }
+
+    fn psql(&self, database: &str, arguments: &[&str]) {
+        // Two databases cannot be copied from one template at the same time.
+        static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
+        let _guard = ONE_AT_A_TIME.lock();
+        let output = Command::new(Path::new(&self.environment["PG_BINDIR"]).join("psql"))
+            .args(["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1"])
+            .args(arguments)
+            .envs(&self.environment)
+            .env("PGDATABASE", database)
+            .env("NEXUS_GATEWAY_PASSWORD", GATEWAY_PASSWORD)
+            .output()
+            .expect("psql starts");
+        assert!(output.status.success(), "psql {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+/// A database of a cluster.
+#[derive(Debug, Clone)]
+pub struct Database {
+    /// Its name.
+    pub name: String,
+    /// As the superuser.
+    pub admin_url: String,
+    /// As the gateway.
+    pub gateway_url: String,
+}
+
+impl Database {
+    /// A session of the superuser.
+    pub async fn admin(&self) -> Client {
+        connect(&self.admin_url).await
+    }
+
+    /// The URL of another login.
+    pub fn url_of(&self, role: &str, password: &str) -> String {
+        let mut url = Url::parse(&self.admin_url).unwrap();
+        url.set_username(role).and_then(|()| url.set_password(Some(password))).unwrap();
+        url.into()
+    }
+}
+
+/// A session.
+pub async fn connect(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("the database answers");
+    tokio::spawn(connection);
+    client
+}
+
+/// A port nobody listens on.
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap().port()
+}
+
+fn script(arguments: &[&str]) -> String {
+    let output = Command::new(RUN.checkout.join("scripts/cluster.sh"))
+        .args(arguments)
+        .env("CLUSTER_OPTIONS", "max_connections = 300")
+        .output()
+        .expect("scripts/cluster.sh starts");
+    assert!(
+        output.status.success(),
+        "scripts/cluster.sh {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}

@@ -1,0 +1,143 @@
+//! What a tenant's SQL login sees: its own, whatever it sets.
+
+use nexus_tests::cluster::{Database, SHARED, connect};
+use nexus_tests::ingest::{accept, ingest};
+use nexus_tests::shop::{fresh_id, minute, shopify, shopify_order};
+use nexus_tests::tenant::{Connector, Tenant};
+use std::sync::LazyLock;
+use tokio_postgres::Client;
+
+static DATABASE: LazyLock<Database> = LazyLock::new(|| SHARED.database());
+
+/// A tenant with an order in prod and one in test.
+struct Data {
+    tenant: Tenant,
+    shop: Connector,
+    order_id: i64,
+}
+
+impl Data {
+    async fn create(admin: &Client) -> Self {
+        let tenant = Tenant::create(admin).await;
+        let shop = tenant.connector(admin, "shopify").await;
+        let order_id = fresh_id();
+        for (connector, id) in
+            [(&shop, order_id), (&tenant.connector_in(admin, tenant.test, "shopify").await, fresh_id())]
+        {
+            accept(admin, connector, &shopify("orders/create", &shopify_order(id, minute(0)), minute(0)))
+                .await;
+        }
+        Self { tenant, shop, order_id }
+    }
+}
+
+/// Every table and view of the schema that may be read, except those that hold no tenant's rows.
+async fn tables_of_tenants(client: &Client) -> Vec<String> {
+    let sql = "select c.relname::text from pg_class c
+               where c.relnamespace = 'nexus'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition
+                 and has_table_privilege(c.oid, 'select')
+                 and exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = 'tenant_id')";
+    client.query(sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+}
+
+async fn orders_seen(client: &Client) -> i64 {
+    client.query_one("select count(*) from nexus.sales_order", &[]).await.unwrap().get(0)
+}
+
+#[tokio::test]
+async fn a_login_sees_its_tenant_and_nothing_else_in_any_table() {
+    let admin = DATABASE.admin().await;
+    let (acme, globex) = (Data::create(&admin).await, Data::create(&admin).await);
+    let analyst = connect(&acme.tenant.analyst(&DATABASE, &admin, None).await).await;
+    let tables = tables_of_tenants(&analyst).await;
+    assert!(tables.len() > 15, "{tables:?}");
+    for table in &tables {
+        let sql = format!("select count(*) filter (where tenant_id <> $1), count(*) from nexus.{table}");
+        let row = analyst.query_one(&sql, &[&acme.tenant.tenant_id]).await.unwrap();
+        assert_eq!(row.get::<_, i64>(0), 0, "nexus.{table}");
+    }
+    assert_eq!(orders_seen(&analyst).await, 2);
+    let named = "select count(*) from nexus.sales_order where order_number = $1";
+    let theirs: i64 = analyst.query_one(named, &[&format!("#{}", globex.order_id)]).await.unwrap().get(0);
+    let own: i64 = analyst.query_one(named, &[&format!("#{}", acme.order_id)]).await.unwrap().get(0);
+    assert_eq!((own, theirs), (1, 0));
+}
+
+#[tokio::test]
+async fn a_login_bound_to_an_environment_sees_that_one() {
+    let admin = DATABASE.admin().await;
+    let acme = Data::create(&admin).await;
+    let analyst = connect(&acme.tenant.analyst(&DATABASE, &admin, Some(acme.tenant.prod)).await).await;
+    for table in ["sales_order", "customer", "source_record", "event", "domain_event"] {
+        let sql = format!("select count(*) filter (where environment_id <> $1), count(*) from nexus.{table}");
+        let row = analyst.query_one(&sql, &[&acme.tenant.prod]).await.unwrap();
+        let (others, all): (i64, i64) = (row.get(0), row.get(1));
+        assert!(others == 0 && all > 0, "nexus.{table}: {others} of {all}");
+    }
+}
+
+#[tokio::test]
+async fn no_setting_moves_the_boundary() {
+    let admin = DATABASE.admin().await;
+    let (acme, globex) = (Data::create(&admin).await, Data::create(&admin).await);
+    let analyst = connect(&acme.tenant.analyst(&DATABASE, &admin, None).await).await;
+    for statement in [
+        format!("select set_config('nexus.tenant_id', '{}', false)", globex.tenant.tenant_id),
+        format!("set nexus.tenant_id = '{}'", globex.tenant.tenant_id),
+        format!("set nexus.environment_id = '{}'", globex.tenant.prod),
+        "reset role".to_owned(),
+        "set row_security = off; set row_security = on".to_owned(),
+        "set search_path = pg_temp, public".to_owned(),
+    ] {
+        analyst.batch_execute(&statement).await.unwrap();
+        assert_eq!(orders_seen(&analyst).await, 2, "after: {statement}");
+    }
+    for refused in [
+        "set role nexus_system",
+        "set role nexus_gateway",
+        "set session authorization postgres",
+        "select * from nexus.secret",
+        "select * from nexus.tenant_data_key",
+        "select * from nexus.platform_key",
+        "select * from nexus.tenant_slug",
+        "select * from nexus.gateway_configuration(null)",
+        "select * from nexus.due_tenants(10)",
+        "insert into nexus.tenant (tenant_id, slug, name) values (gen_random_uuid(), 'x', 'x')",
+        "delete from nexus.sales_order",
+        "update nexus.customer set email = 'x'",
+    ] {
+        let error = analyst.batch_execute(refused).await.expect_err(refused);
+        let state = error.code().map(|code| code.code().to_owned());
+        assert_eq!(state.as_deref(), Some("42501"), "{refused}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_function_refuses_another_tenant() {
+    let admin = DATABASE.admin().await;
+    let (acme, globex) = (Data::create(&admin).await, Data::create(&admin).await);
+    let analyst = connect(&acme.tenant.analyst(&DATABASE, &admin, None).await).await;
+    let webhook = shopify("orders/create", &shopify_order(fresh_id(), minute(1)), minute(1));
+    assert_eq!(ingest(&analyst, &acme.shop, &webhook).await.unwrap().status, "accepted", "its own it may");
+    let error = ingest(&analyst, &globex.shop, &webhook).await.unwrap_err();
+    let error = error.as_db_error().unwrap();
+    assert_eq!((error.code().code(), error.detail()), ("42501", Some(r#"{"code": "NX304"}"#)));
+    // Reading functions run as their caller: there is nothing to see.
+    let traces = "select count(*) from nexus.event e cross join lateral nexus.trace($1, e.trace_id) t";
+    let seen: i64 = analyst.query_one(traces, &[&globex.tenant.tenant_id]).await.unwrap().get(0);
+    assert_eq!(seen, 0);
+    let outbox = "select count(*) from nexus.read_domain_events($1)";
+    let seen: i64 = analyst.query_one(outbox, &[&globex.tenant.tenant_id]).await.unwrap().get(0);
+    assert_eq!(seen, 0);
+}
+
+#[tokio::test]
+async fn a_login_that_bypasses_security_cannot_be_bound() {
+    let admin = DATABASE.admin().await;
+    let tenant = Tenant::create(&admin).await;
+    for role in ["postgres", "nexus_gateway_login"] {
+        let bind = "select nexus.bind_role($1::text::name, $2)";
+        let error = admin.execute(bind, &[&role, &tenant.tenant_id]).await.expect_err(role);
+        assert_eq!(error.code().map(|code| code.code()), Some("42501"), "{role}");
+    }
+}

@@ -1,0 +1,31 @@
+//! Black-box suites, all in one binary. `scripts/test.sh` runs them; a name narrows them down:
+//! `cargo test --release -p nexus-tests -- ingest::`.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod delivery;
+mod golden;
+mod hooks;
+mod ingest;
+mod isolation;
+mod lifecycle;
+mod pooler;
+mod rest;
+mod schema;
+
+use nexus_tests::cluster::{Database, SHARED};
+use nexus_tests::gateway::Gateway;
+use nexus_tests::site::Site;
+use std::sync::LazyLock;
+
+/// The gateway that tests share which need nothing special of it; each works with a tenant of its own.
+static GATEWAY: LazyLock<(Database, Gateway)> = LazyLock::new(|| {
+    let database = SHARED.database();
+    let gateway = Gateway::start(&database);
+    (database, gateway)
+});
+
+/// A new tenant at the shared gateway.
+async fn site() -> Site<'static> {
+    let (database, gateway) = &*GATEWAY;
+    Site::create(database, gateway).await
+}
