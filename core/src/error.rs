@@ -64,11 +64,21 @@ pub enum Code {
     CallbackNotExpected,
     /// The gateway is not ready to serve.
     NotReady,
+    /// A connector or a key makes more requests than it may.
+    RateLimited,
+    /// The request has more or larger headers than the gateway takes.
+    HeadersTooLarge,
+    /// The request did not arrive in time.
+    RequestTimeout,
+    /// The Idempotency-Key came with another request before.
+    IdempotencyKeyReused,
+    /// A request with the same Idempotency-Key has not ended.
+    RequestUnderWay,
 }
 
 impl Code {
     /// Every code, in the order of `docs/errors.md`.
-    pub const ALL: [Code; 28] = [
+    pub const ALL: [Code; 33] = [
         Code::InvalidManifest,
         Code::UnknownKind,
         Code::MalformedBody,
@@ -97,6 +107,11 @@ impl Code {
         Code::DatabaseUnavailable,
         Code::CallbackNotExpected,
         Code::NotReady,
+        Code::RateLimited,
+        Code::HeadersTooLarge,
+        Code::RequestTimeout,
+        Code::IdempotencyKeyReused,
+        Code::RequestUnderWay,
     ];
 
     /// The code that callers see so.
@@ -135,6 +150,11 @@ impl Code {
             Code::DatabaseUnavailable => "NX509",
             Code::CallbackNotExpected => "NX510",
             Code::NotReady => "NX511",
+            Code::RateLimited => "NX512",
+            Code::HeadersTooLarge => "NX513",
+            Code::RequestTimeout => "NX514",
+            Code::IdempotencyKeyReused => "NX515",
+            Code::RequestUnderWay => "NX516",
         }
     }
 }

@@ -26,14 +26,34 @@ const CALCULATED: &[&str] = &[
     "quantity_cancelled",
     "quantity_refunded",
     "weight_grams",
+    "amount",
 ];
 
-/// Amounts of whole orders that are always given, and never to be calculated.
-const GIVEN: &[&str] = &["total_amount", "tax_amount", "discount_amount"];
+/// Amounts of whole orders and of payments that are always given, and never to be calculated.
+const GIVEN: &[(&str, &str)] = &[
+    ("sales_order", "total_amount"),
+    ("sales_order", "tax_amount"),
+    ("sales_order", "discount_amount"),
+    ("payment", "amount"),
+];
 
 /// Ids that a manifest makes up, or puts before one of the payload's.
-const MADE_UP: &[&str] =
-    &["default", "billing", "shipping", "inventory_item", "email", "ean", "FBB", "tip", "sku", "refund"];
+const MADE_UP: &[&str] = &[
+    "default",
+    "billing",
+    "shipping",
+    "inventory_item",
+    "email",
+    "ean",
+    "FBB",
+    "tip",
+    "sku",
+    "refund",
+    "order",
+    "matrix",
+    "asin",
+    "FBA",
+];
 
 /// Platforms whose amounts are whole numbers of cents.
 const MINOR_UNITS: &[&str] = &["square", "stripe"];
@@ -144,7 +164,8 @@ impl Payload {
                     self.check_child(child, children.fields, &place, mistakes);
                 }
             } else {
-                let is_free = CALCULATED.contains(&name.as_str()) && !GIVEN.contains(&name.as_str());
+                let is_free =
+                    CALCULATED.contains(&name.as_str()) && !GIVEN.contains(&(kind.name, name.as_str()));
                 self.check_value(kind.field(name).unwrap(), value, is_free, &place, mistakes);
             }
         }

@@ -36,13 +36,15 @@ fn the_built_in_manifests_compile_and_survive_json() {
 }
 
 #[test]
-fn a_topic_ignored_by_its_beginning_is_known() {
+fn a_topic_ignored_by_a_part_of_its_name_is_known() {
     let mut manifest = minimal();
-    manifest["ignored"] = json!({"moon/*": "no moons", "sun": "no sun"});
+    manifest["ignored"] = json!({"moon/*": "no moons", "sun": "no sun", "star/*/rise": "no stars"});
     let connector = Connector::from_json(&manifest).unwrap();
     assert_eq!(connector.ignored_reason("moon/rise"), Some("no moons"));
     assert_eq!(connector.ignored_reason("sun"), Some("no sun"));
     assert_eq!(connector.ignored_reason("sun/set"), None);
+    assert_eq!(connector.ignored_reason("star/7/rise"), Some("no stars"));
+    assert_eq!(connector.ignored_reason("star/rise"), None);
 }
 
 #[test]
@@ -57,6 +59,36 @@ fn mistakes_are_named_with_their_place() {
         ("/receive/signature/scheme", json!("rot13"), "receive.signature.scheme", "unknown variant"),
         ("/receive/signature/content", json!("{id}.{body}"), "receive.signature.content", "{id}"),
         ("/receive/signature/content", json!("{url}"), "receive.signature.content", "does not sign"),
+        ("/receive/signature/scheme", json!("body_token"), "receive.signature", "lacks path"),
+        ("/receive/signature/body_member", json!("a"), "receive.signature.content", "its own signature"),
+        (
+            "/receive/signature/key_source",
+            json!({"url": "https://keys.example"}),
+            "receive.signature.key_source",
+            "public key",
+        ),
+        (
+            "/receive/signature",
+            json!({"scheme": "rsa", "header": "x", "key_source": {"url": "https://{key_id}/key"}}),
+            "receive.signature.key_source.url",
+            "HTTPS URL",
+        ),
+        (
+            "/receive/signature",
+            json!({"scheme": "rsa", "header": "x", "key_source": {"url": "http://keys.example"}}),
+            "receive.signature.key_source.url",
+            "HTTPS URL",
+        ),
+        ("/receive/signatures", json!({"b": {"scheme": "jwt"}}), "receive.signatures.b", "lacks header"),
+        ("/receive/handshakes", json!([{"kind": "query_echo"}]), "receive.handshakes[0]", "lacks field"),
+        (
+            "/receive/handshakes",
+            json!([{"kind": "shopware_registration"}]),
+            "receive.handshakes[0]",
+            "shopware_confirmation",
+        ),
+        ("/receive/json_fields", json!(["a"]), "receive.json_fields", "form"),
+        ("/receive/events", json!(["value"]), "receive.events[0]", "is not a JSONPath"),
         ("/receive/idempotency", json!(["delivery_id"]), "receive.idempotency[0]", "says nothing about"),
         ("/receive/response_status", json!(404), "receive.response_status", "2xx"),
         ("/receive/topic", json!("topic"), "receive.topic", "is not a JSONPath"),

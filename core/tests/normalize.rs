@@ -95,6 +95,66 @@ fn a_topic_finds_its_records_in_envelopes_too() {
 }
 
 #[test]
+fn an_event_with_an_id_of_its_own_wraps_its_record_and_names_its_topic() {
+    let outcome = |topic: Option<&str>, body: &Value| {
+        let body = body.to_string();
+        normalize_payload(connector("stripe"), topic, body.as_bytes(), &Value::Null)
+    };
+    let customer = json!({"id": "cus_1", "object": "customer", "email": "a@example.com"});
+    let event = |event_type: &str| {
+        let data = json!({"object": customer});
+        json!({"id": "evt_1", "object": "event", "created": 1, "type": event_type, "data": data})
+    };
+    for (topic, body, is_deleted) in [
+        (None, customer.clone(), false),
+        (None, event("customer.updated"), false),
+        (None, event("customer.deleted"), true),
+        (Some("customer.updated"), event("customer.updated"), false),
+        (Some("customer.updated"), customer.clone(), false),
+    ] {
+        let Outcome::Documents(documents) = outcome(topic, &body) else { panic!("{topic:?} {body}") };
+        assert_eq!((&*documents[0].external_id, documents[0].is_deleted), ("cus_1", is_deleted), "{body}");
+    }
+    let Outcome::Ignored { reason } = outcome(None, &event("moons.rise")) else { panic!() };
+    assert_eq!(reason, "the manifest of \"stripe\" has no topic \"moons.rise\"");
+}
+
+#[test]
+fn a_stub_asks_for_its_record_and_a_list_can_be_one_record() {
+    let manifest = json!({
+        "type": "test", "name": "Test", "version": 1,
+        "entities": {
+            "told": {
+                "topics": ["shop/*/changed"], "stub": true,
+                "documents": [{"kind": "sales_order", "external_id": "$.id",
+                               "deleted_when": {"path": "$.gone", "equals": true}}],
+            },
+            "rows": {
+                "detect": {"path": "$[0].order", "is": "set"},
+                "documents": [{"kind": "sales_order", "external_id": "$[0].order", "snapshot": "partial",
+                               "fields": {"lines": {"each": "$[*]", "fields": {"external_id": "$.row"}}}}],
+            },
+        },
+    });
+    let connector = Connector::from_json(&manifest).unwrap();
+    let outcome = |topic: Option<&str>, body: Value| {
+        normalize_payload(&connector, topic, body.to_string().as_bytes(), &Value::Null)
+    };
+    let stub = outcome(Some("shop/3/changed"), json!([{"id": 1}, {"id": 2}]));
+    assert_eq!(stub, Outcome::Ignored { reason: "a stub: fetch sales_order 1, sales_order 2".into() });
+    let Outcome::Documents(gone) = outcome(Some("shop/3/changed"), json!({"id": 1, "gone": true})) else {
+        panic!("what a stub says is gone is gone")
+    };
+    assert!(gone[0].is_deleted);
+    let Outcome::Documents(rows) = outcome(None, json!([{"order": 7, "row": 1}, {"order": 7, "row": 2}]))
+    else {
+        panic!("the rows are known")
+    };
+    assert_eq!((rows.len(), rows[0].external_id.as_str()), (1, "7"));
+    assert_eq!(rows[0].fields["lines"].as_array().unwrap().len(), 2);
+}
+
+#[test]
 fn a_part_of_a_record_claims_only_what_it_says() {
     let body = br#"{"id": 1, "tags": null, "note": "hello"}"#;
     let (normalized, _) = shopify(&[("x-shopify-topic", "orders/updated")], body);

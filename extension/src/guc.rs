@@ -5,6 +5,7 @@ use std::ffi::CString;
 
 static TENANT_ID: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static ENVIRONMENT_ID: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+static ACTOR: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static DOORBELL: GucSetting<bool> = GucSetting::<bool>::new(true);
 
 /// Registers them; called once when the library is loaded.
@@ -22,6 +23,14 @@ pub fn register() {
         c"The environment a gateway acts for in this transaction.",
         c"Read for members of nexus_gateway alone; it moves no tenant's boundary.",
         &ENVIRONMENT_ID,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_string_guc(
+        c"nexus.actor",
+        c"The API key a gateway acts for in this transaction, for the activity log.",
+        c"Read for members of nexus_gateway alone; of other sessions the login is written down.",
+        &ACTOR,
         GucContext::Userset,
         GucFlags::default(),
     );

@@ -55,6 +55,16 @@ extension_sql_file!(
 extension_sql_file!("../../sql/functions/secrets.sql", name = "secrets", requires = ["audit"]);
 extension_sql_file!("../../sql/functions/api_keys.sql", name = "api_keys", requires = ["audit"]);
 extension_sql_file!(
+    "../../sql/functions/change_configuration.sql",
+    name = "change_configuration",
+    requires = ["audit"]
+);
+extension_sql_file!(
+    "../../sql/functions/idempotency_request.sql",
+    name = "idempotency_request",
+    requires = ["require"]
+);
+extension_sql_file!(
     "../../sql/functions/gateway_configuration.sql",
     name = "gateway_configuration",
     requires = ["audit"]

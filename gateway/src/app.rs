@@ -3,7 +3,9 @@
 use crate::configuration::Live;
 use crate::db::Database;
 use crate::hooks::batch::Ingest;
+use crate::key_uses::KeyUses;
 use crate::listen::Doorbell;
+use crate::rate::Limiter;
 use crate::secrets::Vault;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::Arc;
@@ -20,6 +22,12 @@ pub struct App {
     pub doorbell: Arc<Doorbell>,
     /// Seals new secrets.
     pub vault: Vault,
+    /// How many requests an API key may make.
+    pub api_limit: Limiter,
+    /// How many webhooks a connector may send.
+    pub hook_limit: Limiter,
+    /// When API keys were last used.
+    pub key_uses: Arc<KeyUses>,
     /// What `/metrics` shows.
     pub metrics: PrometheusHandle,
     /// How others reach the gateway, without a slash at its end.

@@ -3,11 +3,13 @@
 use crate::app::App;
 use crate::configuration::KeyHash;
 use crate::error::Error;
-use axum::extract::FromRequestParts;
+use crate::key;
+use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
 use nexus_core::error::Code;
-use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -20,6 +22,7 @@ pub struct Caller {
     pub environment_id: Uuid,
     /// The environment's name.
     pub environment: String,
+    api_key_id: Uuid,
     scopes: Vec<String>,
 }
 
@@ -32,24 +35,28 @@ pub struct Reader(pub Caller);
 pub struct Administrator(pub Caller);
 
 /// The platform's operator.
-#[derive(Debug)]
-pub struct Platform;
+#[derive(Debug, Clone)]
+pub struct Platform {
+    platform_key_id: Uuid,
+}
+
+/// The key a request came with, where it is in force; [`identify`] finds it.
+#[derive(Debug, Clone)]
+pub enum Identity {
+    /// An API key.
+    Tenant(Caller),
+    /// A platform key.
+    Platform(Platform),
+}
 
 impl Caller {
-    fn from_headers(headers: &HeaderMap, app: &App) -> Result<Self, Error> {
-        let hash = presented_key(headers).ok_or_else(unauthorized)?;
-        let configuration = app.configuration.current();
-        let key = configuration.api_key(&hash).ok_or_else(unauthorized)?;
-        Ok(Self {
-            tenant_id: key.tenant_id,
-            environment_id: key.environment_id,
-            environment: key.environment.clone(),
-            scopes: key.scopes.clone(),
-        })
+    /// How the activity log names the caller.
+    pub fn actor(&self) -> String {
+        format!("api_key:{}", self.api_key_id)
     }
 
     /// Refuses unless the key has the scope; `admin` includes the others.
-    fn require(self, scope: &str) -> Result<Self, Error> {
+    pub fn require(self, scope: &str) -> Result<Self, Error> {
         if self.scopes.iter().any(|held| held == scope || held == "admin") {
             return Ok(self);
         }
@@ -58,28 +65,99 @@ impl Caller {
     }
 }
 
-impl FromRequestParts<Arc<App>> for Reader {
-    type Rejection = Error;
-
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
-        Caller::from_headers(&parts.headers, app)?.require("read").map(Self)
+impl Platform {
+    /// How the activity log names the operator.
+    pub fn actor(&self) -> String {
+        format!("platform_key:{}", self.platform_key_id)
     }
 }
 
-impl FromRequestParts<Arc<App>> for Administrator {
-    type Rejection = Error;
+impl Identity {
+    fn of(hash: &KeyHash, app: &App) -> Option<Self> {
+        let configuration = app.configuration.current();
+        if let Some(key) = configuration.api_key(hash) {
+            return Some(Self::Tenant(Caller {
+                tenant_id: key.tenant_id,
+                environment_id: key.environment_id,
+                environment: key.environment.clone(),
+                api_key_id: key.api_key_id,
+                scopes: key.scopes.clone(),
+            }));
+        }
+        configuration.platform_key(hash).map(|platform_key_id| Self::Platform(Platform { platform_key_id }))
+    }
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
-        Caller::from_headers(&parts.headers, app)?.require("admin").map(Self)
+    fn key_id(&self) -> Uuid {
+        match self {
+            Self::Tenant(caller) => caller.api_key_id,
+            Self::Platform(platform) => platform.platform_key_id,
+        }
     }
 }
 
-impl FromRequestParts<Arc<App>> for Platform {
+/// Finds the key a request came with, counts it, and refuses what is too much. A request without a key passes:
+/// what it asks for decides whether it needs one.
+pub async fn identify(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let identity = presented_key(request.headers()).and_then(|hash| Identity::of(&hash, &app));
+    let Some(identity) = identity else { return next.run(request).await };
+    let verdict = match app.api_limit.admit(identity.key_id()) {
+        Ok(verdict) => verdict,
+        Err(refused) => return refused.into_response(),
+    };
+    if let Identity::Tenant(caller) = &identity {
+        app.key_uses.note(caller.tenant_id, caller.api_key_id);
+    }
+    request.extensions_mut().insert(identity);
+    let mut response = next.run(request).await;
+    if let Some(verdict) = verdict {
+        verdict.write(response.headers_mut());
+    }
+    response
+}
+
+impl<S: Sync> FromRequestParts<S> for Identity {
     type Rejection = Error;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
-        let hash = presented_key(&parts.headers).ok_or_else(unauthorized)?;
-        if app.configuration.current().has_platform_key(&hash) { Ok(Self) } else { Err(unauthorized()) }
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(unauthorized)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        match parts.extensions.get::<Identity>() {
+            Some(Identity::Tenant(caller)) => Ok(caller.clone()),
+            _ => Err(unauthorized()),
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Reader {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        Caller::from_request_parts(parts, state).await?.require("read").map(Self)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Administrator {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        Caller::from_request_parts(parts, state).await?.require("admin").map(Self)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Platform {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        match parts.extensions.get::<Identity>() {
+            Some(Identity::Platform(platform)) => Ok(platform.clone()),
+            _ => Err(unauthorized()),
+        }
     }
 }
 
@@ -92,12 +170,7 @@ fn presented_key(headers: &HeaderMap) -> Option<KeyHash> {
             scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().as_bytes())?
         }
     };
-    Some(hash_key(key))
-}
-
-/// What is kept of a key.
-pub fn hash_key(key: &[u8]) -> KeyHash {
-    Sha256::digest(key).into()
+    Some(key::hash(key))
 }
 
 /// The same for no key, an unknown, a revoked and an expired one.
@@ -119,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_key_comes_in_either_header() {
-        let hash = Some(hash_key(b"sk_live_x"));
+        let hash = Some(key::hash(b"sk_live_x"));
         assert_eq!(presented_key(&headers("x-api-key", "sk_live_x")), hash);
         assert_eq!(presented_key(&headers("authorization", "bearer sk_live_x")), hash);
         assert_eq!(presented_key(&headers("authorization", "Basic sk_live_x")), None);
@@ -132,6 +205,7 @@ mod tests {
             tenant_id: Uuid::nil(),
             environment_id: Uuid::nil(),
             environment: "prod".to_owned(),
+            api_key_id: Uuid::nil(),
             scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
         };
         assert!(caller(&["read"]).require("read").is_ok());

@@ -101,6 +101,18 @@ pub struct Given {
     /// The largest request body, in bytes [default: 1048576]
     #[arg(long, env = "NEXUS_MAX_BODY_BYTES")]
     pub max_body_bytes: Option<usize>,
+    /// Webhooks a second that one connector may send to this process, ten seconds' worth at once; 0: no limit [default: 5000]
+    #[arg(long, env = "NEXUS_HOOK_RATE")]
+    pub hook_rate: Option<u32>,
+    /// Requests a second that one API key may make of this process, ten seconds' worth at once; 0: no limit [default: 500]
+    #[arg(long, env = "NEXUS_API_RATE")]
+    pub api_rate: Option<u32>,
+    /// The certificate chain to serve TLS with, PEM; without one HTTP is served as it is
+    #[arg(long, env = "NEXUS_TLS_CERT")]
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's private key, PEM
+    #[arg(long, env = "NEXUS_TLS_KEY")]
+    pub tls_key: Option<PathBuf>,
     /// Connections that take webhooks in [default: 4]
     #[arg(long, env = "NEXUS_INGEST_CONNECTIONS")]
     pub ingest_connections: Option<usize>,
@@ -143,6 +155,12 @@ pub struct Settings {
     pub master_key_file: Option<PathBuf>,
     pub allow_private_targets: Allowed,
     pub max_body_bytes: usize,
+    /// Webhooks a second of one connector; 0: no limit.
+    pub hook_rate: u32,
+    /// Requests a second of one API key; 0: no limit.
+    pub api_rate: u32,
+    /// Certificate chain and private key, PEM files.
+    pub tls: Option<(PathBuf, PathBuf)>,
     pub ingest_connections: usize,
     pub pool_size: usize,
     pub dispatch_slots: usize,
@@ -174,6 +192,10 @@ impl Given {
             master_key_file,
             allow_private_targets: self.allow_private_targets.or(other.allow_private_targets),
             max_body_bytes: self.max_body_bytes.or(other.max_body_bytes),
+            hook_rate: self.hook_rate.or(other.hook_rate),
+            api_rate: self.api_rate.or(other.api_rate),
+            tls_cert: self.tls_cert.or(other.tls_cert),
+            tls_key: self.tls_key.or(other.tls_key),
             ingest_connections: self.ingest_connections.or(other.ingest_connections),
             pool_size: self.pool_size.or(other.pool_size),
             dispatch_slots: self.dispatch_slots.or(other.dispatch_slots),
@@ -199,9 +221,19 @@ impl Given {
     fn with_defaults(self) -> Result<Settings, StartError> {
         let host = self.host.unwrap_or(IpAddr::from([127, 0, 0, 1]));
         let port = self.port.unwrap_or(8080);
+        let tls = match (self.tls_cert, self.tls_key) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            _ => {
+                return Err(StartError::settings(
+                    "NEXUS_TLS_CERT and NEXUS_TLS_KEY go together; set both or none",
+                ));
+            }
+        };
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let own_url = || match host {
-            IpAddr::V4(host) => format!("http://{host}:{port}"),
-            IpAddr::V6(host) => format!("http://[{host}]:{port}"),
+            IpAddr::V4(host) => format!("{scheme}://{host}:{port}"),
+            IpAddr::V6(host) => format!("{scheme}://[{host}]:{port}"),
         };
         let allowed = self.allow_private_targets.unwrap_or_default();
         let at_least_one = |name: &str, number: usize| match number {
@@ -225,6 +257,9 @@ impl Given {
             allow_private_targets: Allowed::parse(allowed.iter().map(String::as_str))
                 .map_err(|reason| StartError::settings(format!("NEXUS_ALLOW_PRIVATE_TARGETS: {reason}")))?,
             max_body_bytes: self.max_body_bytes.unwrap_or(1 << 20),
+            hook_rate: self.hook_rate.unwrap_or(5000),
+            api_rate: self.api_rate.unwrap_or(500),
+            tls,
             ingest_connections: at_least_one(
                 "NEXUS_INGEST_CONNECTIONS",
                 self.ingest_connections.unwrap_or(4),
@@ -283,7 +318,7 @@ impl Settings {
             LogFormat::Text => "text",
             LogFormat::Json => "json",
         };
-        let settings: [(&str, Option<toml::Value>); 19] = [
+        let settings: [(&str, Option<toml::Value>); 23] = [
             ("database_url", self.database_url.as_ref().map(|url| masked_url(url).into())),
             ("database_ca_file", self.database_ca_file.as_ref().map(path)),
             ("listen_url", self.listen_url.as_ref().map(|url| masked_url(url).into())),
@@ -295,6 +330,10 @@ impl Settings {
             ("master_key_file", self.master_key_file.as_ref().map(path)),
             ("allow_private_targets", Some(self.allow_private_targets.names().into())),
             ("max_body_bytes", Some(number(self.max_body_bytes))),
+            ("hook_rate", Some(i64::from(self.hook_rate).into())),
+            ("api_rate", Some(i64::from(self.api_rate).into())),
+            ("tls_cert", self.tls.as_ref().map(|(certificate, _)| path(certificate))),
+            ("tls_key", self.tls.as_ref().map(|(_, key)| path(key))),
             ("ingest_connections", Some(number(self.ingest_connections))),
             ("pool_size", Some(number(self.pool_size))),
             ("dispatch_slots", Some(number(self.dispatch_slots))),

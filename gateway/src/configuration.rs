@@ -37,7 +37,7 @@ pub struct Configuration {
     /// Active connectors of active tenants.
     pub connectors: HashMap<Uuid, ActiveConnector>,
     api_keys: HashMap<KeyHash, ApiKey>,
-    platform_keys: HashMap<KeyHash, Option<Timestamp>>,
+    platform_keys: HashMap<KeyHash, (Uuid, Option<Timestamp>)>,
     secrets: HashMap<(Uuid, Uuid), Vec<Secret>>,
     /// By tenant, the newest first.
     data_keys: HashMap<Uuid, Vec<(Uuid, DataKey)>>,
@@ -60,6 +60,8 @@ pub struct ActiveConnector {
 /// An API key in force.
 #[derive(Debug, Clone)]
 pub struct ApiKey {
+    /// Its id.
+    pub api_key_id: Uuid,
     /// Its tenant.
     pub tenant_id: Uuid,
     /// Its environment.
@@ -89,9 +91,9 @@ impl Configuration {
         self.api_keys.get(hash).filter(|key| is_ahead(key.expires_at))
     }
 
-    /// Whether a platform key has this hash and is in force.
-    pub fn has_platform_key(&self, hash: &KeyHash) -> bool {
-        self.platform_keys.get(hash).is_some_and(|expires_at| is_ahead(*expires_at))
+    /// The id of the platform key of this hash, if it is in force.
+    pub fn platform_key(&self, hash: &KeyHash) -> Option<Uuid> {
+        self.platform_keys.get(hash).filter(|(_, expires_at)| is_ahead(*expires_at)).map(|(id, _)| *id)
     }
 
     /// The secrets of this name of a connector, flow or subscription, the current one first; two during a
@@ -185,6 +187,13 @@ impl Live {
                 tracing::error!(%error, "the configuration cannot be read; the last one stays in force");
                 Ok(false)
             }
+        }
+    }
+
+    /// Takes over a change that was just made here, so that this gateway's next answer knows it.
+    pub async fn refresh_now(&self, database: &Database) {
+        if let Err(failure) = self.refresh(database).await {
+            tracing::debug!(error = %failure, "the configuration is refreshed in a moment");
         }
     }
 

@@ -211,6 +211,38 @@ impl Database {
         Ok(rows.await?)
     }
 
+    /// Runs a statement in a transaction of its own for somebody whom the activity log is to name; nobody
+    /// (empty) is the login. One round trip, as for reads.
+    pub async fn act(
+        &self,
+        actor: &str,
+        sql: &str,
+        parameters: &Parameters<'_>,
+    ) -> Result<Vec<Row>, Failure> {
+        let client = self.pool.get().await?;
+        bounded(client, async |client| {
+            let actor: &Parameters<'_> = &[(&actor, Type::TEXT)];
+            let (_, _, rows, _) = futures_util::try_join!(
+                client.batch_execute(sql::BEGIN),
+                client.query_typed(sql::ACTOR, actor),
+                client.query_typed(sql, parameters),
+                client.batch_execute(sql::COMMIT),
+            )?;
+            Ok(rows)
+        })
+        .await
+    }
+
+    /// The same for a statement that gives exactly one row.
+    pub async fn act_for_one(
+        &self,
+        actor: &str,
+        sql: &str,
+        parameters: &Parameters<'_>,
+    ) -> Result<Row, Failure> {
+        self.act(actor, sql, parameters).await?.into_iter().next().ok_or(Failure::Empty)
+    }
+
     /// Runs the regular upkeep: what was done, and how much.
     pub async fn maintain(&self) -> Result<Vec<(String, Option<String>)>, Failure> {
         let rows = self.rows(sql::MAINTAIN, &[]).await?;

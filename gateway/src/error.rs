@@ -1,5 +1,6 @@
 //! Errors as callers see them: an RFC 9457 problem over HTTP, one line on stderr at start-up.
 
+use crate::rate::Verdict;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -21,6 +22,8 @@ pub struct Error {
     pub parameter: Option<String>,
     /// Seconds after which trying again makes sense.
     pub retry_after: Option<u32>,
+    /// What is left of a limit, where it is about one.
+    pub rate: Option<Box<Verdict>>,
 }
 
 impl Error {
@@ -28,7 +31,7 @@ impl Error {
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         let retry_after =
             matches!(code, Code::Overloaded | Code::DatabaseUnavailable | Code::NotReady).then_some(1);
-        Self { code, detail: detail.into(), hint: None, parameter: None, retry_after }
+        Self { code, detail: detail.into(), hint: None, parameter: None, retry_after, rate: None }
     }
 
     /// A parameter that cannot be used, and why.
@@ -82,14 +85,18 @@ pub const fn status(code: Code) -> StatusCode {
             StatusCode::NOT_FOUND
         }
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-        Code::AlreadyExists | Code::CallbackNotExpected => StatusCode::CONFLICT,
+        Code::AlreadyExists | Code::CallbackNotExpected | Code::RequestUnderWay => StatusCode::CONFLICT,
         Code::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+        Code::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        Code::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
         Code::InvalidManifest
         | Code::MalformedBody
         | Code::MappingFailed
         | Code::InvalidFlow
         | Code::InvalidSubscription
         | Code::InvalidArgument
+        | Code::IdempotencyKeyReused
         | Code::InvalidParameter => StatusCode::UNPROCESSABLE_ENTITY,
         Code::UnsafeOwner | Code::Unstorable | Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         Code::SecretUnreadable | Code::Overloaded | Code::DatabaseUnavailable | Code::NotReady => {
@@ -104,6 +111,9 @@ impl IntoResponse for Error {
         let mut response = (status(self.code), Json(json!({}))).into_response();
         if let Some(seconds) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(rate) = &self.rate {
+            rate.write(response.headers_mut());
         }
         response.extensions_mut().insert(self);
         response
@@ -136,7 +146,14 @@ impl From<tokio_postgres::Error> for Error {
         {
             return Self { hint: raised.hint().map(str::to_owned), ..Self::new(code, raised.message()) };
         }
-        if Trouble::of(&error) == Trouble::Other {
+        if Trouble::of(&error) == Trouble::Data {
+            tracing::info!(error = %Chain(&error), "the database cannot hold what a request gave");
+            return Self::new(
+                Code::InvalidArgument,
+                "a value of the request is not one the database can hold",
+            );
+        }
+        if matches!(Trouble::of(&error), Trouble::Other | Trouble::Duplicate) {
             tracing::error!(error = %Chain(&error), "a statement failed unexpectedly");
             return Self::new(Code::Internal, "the gateway failed; its log says why, under this trace id");
         }

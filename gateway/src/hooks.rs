@@ -6,11 +6,12 @@
 pub mod batch;
 
 use crate::app::App;
+use crate::body;
 use crate::configuration::{ActiveConnector, WEBHOOK};
 use crate::error::Error;
 use crate::metrics;
 use axum::Json;
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes};
 use axum::extract::{Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
@@ -81,6 +82,13 @@ pub async fn receive(
         return refuse(decided_at).await;
     }
 
+    // Counted after the check: a forger must not use up what the platform may send, nor learn from a 429 that
+    // there is such a connector.
+    if let Err(refused) = app.hook_limit.admit(connector_id) {
+        metrics::hook("limited");
+        return Err(refused);
+    }
+
     let secret_header = match receive.signature.scheme {
         Scheme::StaticHeader => receive.signature.header.clone(),
         _ => None,
@@ -111,15 +119,9 @@ pub async fn receive(
 
 /// The whole body, or 413.
 async fn read(body: Body, limit: usize) -> Result<Bytes, Error> {
-    to_bytes(body, limit).await.map_err(|error| {
-        let is_too_large = std::error::Error::source(&error)
-            .is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
-        if is_too_large {
+    body::read(body, limit).await.inspect_err(|error| {
+        if error.code == Code::BodyTooLarge {
             metrics::hook("too_large");
-            Error::new(Code::BodyTooLarge, format!("the body is larger than {limit} bytes"))
-                .hint("NEXUS_MAX_BODY_BYTES sets the limit")
-        } else {
-            Error::new(Code::MalformedRequest, "the body did not arrive whole")
         }
     })
 }

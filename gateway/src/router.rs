@@ -1,14 +1,17 @@
 //! Every path of the gateway, and what all answers have in common.
 
+mod api;
+
 use crate::app::App;
 use crate::error::{self, Error};
+use crate::openapi::{self, Access, Documented, about, anything};
+use crate::{auth, http, idempotency, rate};
 use crate::{hooks, metrics, routes};
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::{Extension, Router};
 use nexus_core::error::Code;
 use nexus_core::trace::TraceContext;
 use std::sync::Arc;
@@ -24,18 +27,15 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// All paths; those of webhooks and the REST API only if this process has the role.
 pub fn router(app: Arc<App>, has_api: bool) -> Router {
-    let served = if has_api {
-        Router::new()
-            .route("/hooks/{connector_id}", post(hooks::receive).get(hooks::receive).options(hooks::receive))
-            .nest("/api/v1", api())
-            .nest("/api", api())
-    } else {
-        Router::new()
-    };
-    served
-        .route("/healthz", get(routes::health::healthz))
-        .route("/readyz", get(routes::health::readyz))
-        .route("/metrics", get(routes::health::metrics))
+    let documented = documented_with(has_api, |api| {
+        api.layer(middleware::from_fn_with_state(Arc::clone(&app), idempotency::once))
+            .layer(middleware::from_fn_with_state(Arc::clone(&app), auth::identify))
+    });
+    // Described once, since it does not change while the process runs.
+    let description = serde_json::to_string(&documented.describe()).unwrap_or_default();
+    documented
+        .router
+        .layer(Extension(Described(description.into())))
         .fallback(async || Error::new(Code::UnknownPath, "there is no such path"))
         .method_not_allowed_fallback(async || {
             Error::new(Code::MethodNotAllowed, "the path does not take this method")
@@ -46,33 +46,62 @@ pub fn router(app: Arc<App>, has_api: bool) -> Router {
         .with_state(app)
 }
 
-/// What stands under `/api/v1` and under `/api`.
-fn api() -> Router<Arc<App>> {
-    Router::new()
-        .route("/tenants", post(routes::tenants::create))
-        .route("/connectors", get(routes::lists::connectors))
-        .route("/connectors/{connector_id}", get(routes::lists::connector))
-        .route("/flows", get(routes::lists::flows))
-        .route("/flows/{flow_id}", get(routes::lists::flow))
-        .route("/events", get(routes::lists::events))
-        .route("/events/{event_id}", get(routes::events::single))
-        .route("/jobs", get(routes::lists::jobs))
-        .route("/jobs/{job_id}", get(routes::lists::job))
-        .route("/jobs/{job_id}/callback", post(routes::jobs::callback))
-        .route("/nexus/orders", get(routes::lists::orders))
-        .route("/nexus/orders/{sales_order_id}", get(routes::lists::order))
-        .route("/nexus/customers", get(routes::lists::customers))
-        .route("/nexus/customers/{customer_id}", get(routes::lists::customer))
-        .route("/nexus/products", get(routes::lists::products))
-        .route("/nexus/products/{product_id}", get(routes::lists::product))
-        .route("/nexus/inventory", get(routes::lists::inventory))
-        .route("/nexus/inventory/{inventory_level_id}", get(routes::lists::inventory_level))
-        .route("/traces/{trace_id}", get(routes::events::trace))
-        .route("/integrations/events", get(routes::events::domain_events))
-        .route("/integrations/webhooks", get(routes::lists::attempts))
-        .route("/portal/webhooks", get(routes::lists::subscriptions))
-        .route("/portal/webhooks/subscribe", post(routes::subscriptions::subscribe))
-        .route("/portal/webhooks/{subscription_id}", get(routes::lists::subscription))
+/// The paths with their descriptions.
+#[cfg(test)]
+pub fn documented(has_api: bool) -> Documented {
+    documented_with(has_api, |api| api)
+}
+
+fn documented_with(has_api: bool, layered: impl Fn(Router<Arc<App>>) -> Router<Arc<App>>) -> Documented {
+    let mut paths = Documented::default();
+    if has_api {
+        let hook = |summary| about("webhooks", Access::Signed, summary);
+        paths = paths
+            .post(
+                "/hooks/{connector_id}",
+                hooks::receive,
+                hook("Take a platform's webhook in")
+                    .takes_anything()
+                    .gives(202, "Accepted, ignored or quarantined", HOOK)
+                    .gives(200, "A duplicate, or what the platform insists on", HOOK),
+            )
+            .get(
+                "/hooks/{connector_id}",
+                hooks::receive,
+                hook("Answer a platform's handshake").ends(200, "The answer"),
+            )
+            .options(
+                "/hooks/{connector_id}",
+                hooks::receive,
+                hook("Answer a platform's handshake").ends(200, "The answer"),
+            )
+            .nest(&["/api/v1", "/api"], api::paths(), layered);
+    }
+    let open = |summary| about("operation", Access::Open, summary);
+    paths
+        .get("/healthz", routes::health::healthz, open("Whether the process lives").ends(200, "It does"))
+        .get(
+            "/readyz",
+            routes::health::readyz,
+            open("Whether database and migrations are as they must be").ends(200, "They are"),
+        )
+        .get(
+            "/metrics",
+            routes::health::metrics,
+            open("Metrics, as Prometheus reads them").ends(200, "The metrics"),
+        )
+        .get("/openapi.json", description, open("This description").answers(200, "OpenAPI 3.1", anything()))
+        .get("/docs", openapi::docs, open("This description, for people").ends(200, "A page"))
+}
+
+const HOOK: &[&str] = &["status", "event_id", "trace_id", "duplicate_of", "reason"];
+
+/// The text of `/openapi.json`.
+#[derive(Clone)]
+struct Described(Arc<str>);
+
+async fn description(Extension(Described(text)): Extension<Described>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], text.to_string())
 }
 
 /// Gives every answer its trace id and every error its body; counts and logs.
@@ -83,7 +112,10 @@ async fn finish(request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let span = tracing::info_span!("request", trace_id = %trace_id, method = %method, route = %route);
 
-    let mut response = next.run(request).instrument(span.clone()).await;
+    let mut response = match http::check_headers(request.headers()) {
+        Ok(()) => next.run(request).instrument(span.clone()).await,
+        Err(refused) => refused.into_response(),
+    };
 
     let trace_id = match response.headers().get(TRACE_ID).and_then(|id| id.to_str().ok()) {
         Some(given) => given.to_owned(),
@@ -117,7 +149,7 @@ fn problem(error: &Error, trace_id: &str, bare: Response) -> Response {
     let body = error.problem(trace_id).to_string();
     let content_type = (header::CONTENT_TYPE, "application/problem+json");
     let mut response = (error::status(error.code), [content_type], body).into_response();
-    for name in [header::RETRY_AFTER, header::ALLOW] {
+    for name in [header::RETRY_AFTER, header::ALLOW].into_iter().chain(rate::HEADERS) {
         if let Some(value) = bare.headers().get(&name) {
             response.headers_mut().insert(name, value.clone());
         }

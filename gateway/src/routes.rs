@@ -1,6 +1,10 @@
 //! The REST API, a module per kind of thing.
 
+pub mod api_keys;
+pub mod catalogue;
+pub mod connectors;
 pub mod events;
+pub mod flows;
 pub mod health;
 pub mod jobs;
 pub mod lists;
@@ -8,13 +12,19 @@ pub mod page;
 pub mod subscriptions;
 pub mod tenants;
 
+use crate::app::App;
+use crate::body;
 use crate::error::Error;
 use axum::extract::{FromRequest, Request};
-use axum::http::header;
+use axum::http::{HeaderName, header};
 use axum::response::{IntoResponse, Response};
 use nexus_core::error::Code;
 use serde::de::DeserializeOwned;
+use std::sync::Arc;
 use uuid::Uuid;
+
+/// For answers that show what is never shown again: no cache on the way may keep them.
+pub const SHOWN_ONCE: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-store")];
 
 /// JSON that the database has written.
 pub struct JsonText(pub String);
@@ -28,20 +38,15 @@ impl IntoResponse for JsonText {
 /// A request's JSON body; what is none, or lacks something, is told as a problem.
 pub struct JsonBody<T>(pub T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for JsonBody<T> {
     type Rejection = Error;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
-        let body =
-            axum::body::Bytes::from_request(request, state).await.map_err(|rejection| {
-                match rejection.status() {
-                    axum::http::StatusCode::PAYLOAD_TOO_LARGE => {
-                        Error::new(Code::BodyTooLarge, "the body is too large")
-                    }
-                    _ => Error::new(Code::MalformedRequest, "the body did not arrive whole"),
-                }
-            })?;
-        let mut reader = serde_json::Deserializer::from_slice(&body);
+    async fn from_request(request: Request, state: &Arc<App>) -> Result<Self, Error> {
+        let body = body::read(request.into_body(), state.max_body_bytes).await?;
+        body::check_depth(&body)?;
+        // No body says nothing, as an empty object does.
+        let body: &[u8] = if body.is_empty() { b"{}" } else { &body };
+        let mut reader = serde_json::Deserializer::from_slice(body);
         let malformed = |error: serde_json::Error| {
             Error::new(Code::MalformedRequest, format!("the body is not JSON: {error}"))
         };

@@ -28,10 +28,29 @@ impl Vault {
         Self { master_keys }
     }
 
-    /// Seals a secret and stores it as the current one; the former stays valid for `overlap_seconds`.
+    /// Seals a text for its place.
+    pub async fn seal(&self, database: &Database, place: &Place<'_>, text: &[u8]) -> Result<Vec<u8>, Error> {
+        let (_, data_key) = self.data_key(database, place.tenant_id).await?;
+        Ok(data_key.seal(place, text, random()?)?)
+    }
+
+    /// Opens what [`Self::seal`] sealed.
+    pub async fn open(
+        &self,
+        database: &Database,
+        place: &Place<'_>,
+        sealed: &[u8],
+    ) -> Result<Vec<u8>, Error> {
+        let (_, data_key) = self.data_key(database, place.tenant_id).await?;
+        Ok(data_key.open(place, sealed)?.to_vec())
+    }
+
+    /// Seals a secret and stores it as the current one; the former stays valid for `overlap_seconds`. The
+    /// actor is who the activity log names; empty, it is the login.
     pub async fn put(
         &self,
         database: &Database,
+        actor: &str,
         place: &Place<'_>,
         secret: &[u8],
         overlap_seconds: f64,
@@ -47,7 +66,7 @@ impl Vault {
             (&sealed, Type::BYTEA),
             (&overlap_seconds, Type::FLOAT8),
         ];
-        database.row(sql::PUT_SECRET, parameters).await?;
+        database.act(actor, sql::PUT_SECRET, parameters).await?;
         Ok(())
     }
 

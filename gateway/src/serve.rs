@@ -8,14 +8,17 @@ use crate::dispatcher::Dispatcher;
 use crate::dispatcher::send::Sender;
 use crate::error::{StartError, Trouble};
 use crate::hooks::batch::Ingest;
+use crate::key_uses::KeyUses;
 use crate::listen::Doorbell;
+use crate::rate::Limiter;
 use crate::secrets::Vault;
-use crate::{metrics, router, shutdown, sql};
+use crate::{http, metrics, router, shutdown, sql};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
+use tokio_rustls::TlsAcceptor;
 
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(3600);
 const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
@@ -27,6 +30,10 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
     check_schema(&database).await?;
     // Before anything works: a port that is taken must not leave deliveries leased behind.
     let listener = listen(&settings).await?;
+    let tls = match &settings.tls {
+        Some((certificate, key)) => Some(http::tls(certificate, key)?),
+        None => None,
+    };
     let metrics = metrics::install().map_err(|error| StartError::settings(format!("no metrics: {error}")))?;
     let configuration =
         Live::load(&database, master_keys.clone()).await.map_err(|failure| refused(&failure))?;
@@ -39,6 +46,9 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
     let (kept, database_of_keeper) = (Arc::clone(&configuration), database.clone());
     background.spawn(async move { kept.keep(&database_of_keeper).await });
     background.spawn(maintain(database.clone()));
+    let key_uses = Arc::new(KeyUses::default());
+    let (uses, database_of_uses) = (Arc::clone(&key_uses), database.clone());
+    background.spawn(async move { uses.keep(&database_of_uses).await });
     let recorder = metrics.clone();
     background.spawn(async move {
         let mut ticks = interval(METRICS_UPKEEP_INTERVAL);
@@ -74,14 +84,18 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
             Arc::clone(&doorbell),
         )),
         configuration,
-        database,
+        database: database.clone(),
         doorbell,
+        api_limit: Limiter::new("api-key", settings.api_rate),
+        hook_limit: Limiter::new("connector", settings.hook_rate),
+        key_uses: Arc::clone(&key_uses),
         vault: Vault::new(master_keys),
         metrics,
         public_url: settings.public_url.clone(),
         max_body_bytes: settings.max_body_bytes,
     };
-    serve_http(&settings, listener, app, stop).await?;
+    serve_http(&settings, listener, tls, app, stop).await;
+    key_uses.write(&database).await;
 
     if let Some(dispatcher) = dispatcher
         && dispatcher.await.is_err()
@@ -105,9 +119,10 @@ async fn listen(settings: &Settings) -> Result<TcpListener, StartError> {
 async fn serve_http(
     settings: &Settings,
     listener: TcpListener,
+    tls: Option<TlsAcceptor>,
     app: App,
     stop: shutdown::Stop,
-) -> Result<(), StartError> {
+) {
     let ingest = Arc::clone(&app.ingest);
     let mut workers = JoinSet::new();
     for _ in 0..settings.ingest_connections {
@@ -115,13 +130,8 @@ async fn serve_http(
         workers.spawn(async move { ingest.work().await });
     }
     tracing::info!(host = %settings.host, port = settings.port, public_url = settings.public_url, "serving");
-    let mut stopped = stop.clone();
-    let server = axum::serve(listener, router::router(Arc::new(app), settings.roles.contains(&Role::Api)))
-        .with_graceful_shutdown(async move {
-            // The sender lives as long as the process; should it not, that is a reason to stop as well.
-            let _ = stopped.wait_for(|stopped| *stopped).await;
-            tracing::info!("stopping: no more requests are taken");
-        });
+    let router = router::router(Arc::new(app), settings.roles.contains(&Role::Api));
+    let server = http::serve(listener, tls, router, stop.clone());
     // Connections that are kept open and idle must not hold up the stop.
     let mut cut_off = stop;
     let deadline = async {
@@ -129,13 +139,12 @@ async fn serve_http(
         tokio::time::sleep(settings.shutdown).await;
     };
     tokio::select! {
-        served = server => served.map_err(|error| StartError::address(format!("serving ended: {error}")))?,
+        () = server => {}
         () = deadline => tracing::warn!("requests were cut off: they took longer than NEXUS_SHUTDOWN_SECONDS"),
     }
     if timeout(settings.shutdown, ingest.close()).await.is_err() {
         tracing::warn!("webhooks under way were cut off; their senders had no answer and come again");
     }
-    Ok(())
 }
 
 /// What must be so before anything starts, each with what to do about it.

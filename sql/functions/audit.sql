@@ -1,3 +1,15 @@
+create function nexus._actor() returns text
+language sql stable
+set search_path to pg_catalog, nexus, pg_temp
+as $$
+    -- The gateway says for which key it acts; of any other session the login is what counts, whatever it sets.
+    select case when nexus._session_is('nexus_gateway')
+                then coalesce(nullif(current_setting('nexus.actor', true), ''), session_user::text)
+                else session_user::text end
+$$;
+comment on function nexus._actor() is
+    'Who acts: the login role, or the API key that the gateway acts for (setting nexus.actor, read for gateways alone).';
+
 create function nexus._audit(
     tenant_id uuid, environment_id uuid, action text, object_kind text, object_id uuid, detail jsonb
 ) returns void
@@ -7,8 +19,8 @@ as $$
 declare
     activity_log_id uuid := nexus.uuid_v7();
 begin
-    insert into nexus.activity_log (tenant_id, activity_log_id, environment_id, action, object_kind, object_id, detail)
-    values ($1, activity_log_id, $2, $3, $4, $5, coalesce($6, '{}'));
+    insert into nexus.activity_log (tenant_id, activity_log_id, environment_id, actor, action, object_kind, object_id, detail)
+    values ($1, activity_log_id, $2, nexus._actor(), $3, $4, $5, coalesce($6, '{}'));
 end;
 $$;
 comment on function nexus._audit(uuid, uuid, text, text, uuid, jsonb) is 'Writes down who changed what, for the tenant to read.';

@@ -15,6 +15,13 @@ begin
         detail := jsonb_build_object('count', made);
         return next;
     end if;
+    delete from nexus.idempotency_request r where r.started_at < now() - interval '24 hours';
+    get diagnostics made = row_count;
+    if made > 0 then
+        action := 'idempotency_requests.deleted';
+        detail := jsonb_build_object('count', made);
+        return next;
+    end if;
     return;
 end;
 $$;

@@ -48,7 +48,7 @@ begin
     end if;
     for table_name in
         select t from unnest(nexus._tenant_tables()) t
-        where t not in ('secret', 'tenant_data_key', 'api_key', 'tenant_slug', 'idempotency_key') order by t
+        where t not in ('secret', 'tenant_data_key', 'api_key', 'tenant_slug', 'idempotency_key', 'idempotency_request') order by t
     loop
         return query execute format('select %L::text, to_jsonb(t) from nexus.%I t where t.tenant_id = $1', table_name, table_name)
         using $1;
@@ -67,7 +67,8 @@ declare
     -- no connector.
     first constant text[] := array['secret', 'tenant_data_key', 'api_key', 'connector'];
 begin
-    if not nexus._session_is('nexus_admin') then
+    -- The gateway does it for a platform key.
+    if not nexus._session_is('nexus_admin') and not nexus._session_is('nexus_gateway') then
         raise insufficient_privilege using
             message = format('role %I may not delete tenants', session_user), detail = '{"code": "NX304"}';
     end if;

@@ -4,8 +4,8 @@ mod receive;
 
 use super::settings::check_schema;
 use super::{
-    CompiledDocument, CompiledEntity, CompiledReceive, Connector, DocumentRule, Entity, Envelope, KeyPart, Manifest,
-    Receive,
+    CompiledDocument, CompiledEntity, CompiledReceive, Connector, DocumentRule, Entity, Envelope, KeyPart,
+    Manifest, Receive,
 };
 use crate::canonical::Kind;
 use crate::error::{Code, Error};
@@ -20,8 +20,7 @@ pub(super) fn connector(manifest: Manifest) -> Result<Connector, Error> {
     };
     let compiler = Compiler::new(&manifest.shapes);
     check_name(&compiler, &manifest).map_err(named)?;
-    for (schema, at) in
-        [(&manifest.auth.settings, "auth.settings"), (&manifest.auth.secrets, "auth.secrets")]
+    for (schema, at) in [(&manifest.auth.settings, "auth.settings"), (&manifest.auth.secrets, "auth.secrets")]
     {
         if !schema.is_null() {
             check_schema(&compiler, schema, at, 0).map_err(named)?;
@@ -81,7 +80,9 @@ fn compile_receive(compiler: &Compiler<'_>, receive: &Receive) -> Result<Compile
 
 fn compile_envelopes(manifest: &Manifest) -> Result<Vec<Envelope>, Error> {
     let compile = |(index, text): (usize, &String)| match text.starts_with('$') {
-        true => Path::compile(text).map(Envelope::Path).map_err(|error| error.at(format!("envelopes[{index}]"))),
+        true => {
+            Path::compile(text).map(Envelope::Path).map_err(|error| error.at(format!("envelopes[{index}]")))
+        }
         false => Ok(Envelope::Key(text.clone())),
     };
     manifest.envelopes.iter().enumerate().map(compile).collect()

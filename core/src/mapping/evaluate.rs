@@ -270,7 +270,9 @@ impl Mapping {
 
     pub(super) fn read_time(&self, value: &Value) -> Result<Timestamp, Error> {
         let time = text_of(value).and_then(|text| timestamp::parse(&text, None));
-        time.ok_or_else(|| self.failure(Reason::Is("a time with an offset"), Some(Found::Owned(value.clone()))))
+        time.ok_or_else(|| {
+            self.failure(Reason::Is("a time with an offset"), Some(Found::Owned(value.clone())))
+        })
     }
 
     fn number<'a>(&self, number: Option<Decimal>, is_present: bool) -> Result<Found<'a>, Error> {
@@ -346,7 +348,10 @@ impl Each {
         if let Some((theirs, own)) = &self.matching {
             let own: HashSet<_> = own.all(scope.item).into_iter().filter_map(text_of).collect();
             let is_own = |value: &&Value| text_of(value).is_some_and(|text| own.contains(&text));
-            items.retain(|item| theirs.first(item).filter(is_own).is_some());
+            items.retain(|item| match theirs.is_plural() {
+                true => theirs.all(item).iter().any(is_own),
+                false => theirs.first(item).filter(is_own).is_some(),
+            });
         }
         if let Some(filter) = &self.filter {
             items.retain(|item| filter.holds(scope.of_item(item)));

@@ -204,7 +204,7 @@ pub enum Zone {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Matching {
-    /// A path from the item of the `each`.
+    /// A path from the item of the `each`; one of what it finds must be equal.
     pub item: String,
     /// A path from the item being mapped; one of what it finds must be equal.
     pub own: String,

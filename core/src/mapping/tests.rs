@@ -238,7 +238,8 @@ fn sums_and_products_are_exact() {
 #[test]
 fn the_latest_of_several_times() {
     let latest = json!({"latest": ["$.all[*].at", "$.one"]});
-    let times = json!({"all": [{"at": "2026-01-01T01:30:00+01:00"}, {"at": null}, {}], "one": "2026-01-01T00:00:00Z"});
+    let all = json!([{"at": "2026-01-01T01:30:00+01:00"}, {"at": null}, {}]);
+    let times = json!({"all": all, "one": "2026-01-01T00:00:00Z"});
     assert_eq!(raw(latest.clone(), times), json!("2026-01-01T00:30:00Z"));
     assert_eq!(raw(latest.clone(), json!({"one": null})), json!(null));
     assert_eq!(raw(latest.clone(), json!({})), json!("(absent)"));
@@ -266,6 +267,11 @@ fn items_are_mapped_filtered_and_matched() {
             {"id": 1, "whole": "whole", "refunded": "5"}, {"id": 2, "whole": "whole"},
         ])
     );
+    let of = json!({"path": "$.parts[1]", "fields": {"whole": {
+        "each": {"record": "$.wholes[*]"}, "matching": {"item": "$.parts[*]", "own": "$.id"}, "pick": "$.id",
+    }}});
+    let wholes = json!({"parts": [{"id": 1}, {"id": 2}], "wholes": [{"id": 8, "parts": [3]}, {"id": 9, "parts": [1, 2]}]});
+    assert_eq!(raw(of, wholes), json!({"whole": 9}));
     let pick = json!({"each": "$.lines[*]", "where": {"path": "$.k", "equals": "b"}, "pick": "$.id"});
     assert_eq!(raw(pick, payload.clone()), json!(2));
     let object = json!({"path": "$.lines[0]", "fields": {"k": "$.k"}});

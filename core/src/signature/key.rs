@@ -102,9 +102,11 @@ fn url_of(source: &KeySource, id: &str) -> Option<String> {
 
 /// The host that a source's keys are on, `None` if the URL leaves it open or is not HTTPS.
 pub(crate) fn origin(source: &KeySource) -> Option<url::Origin> {
-    let url = Url::parse(&source.url.replace("{key_id}", "/")).ok()?;
-    let is_plain = url.scheme() == "https" && url.username().is_empty() && url.password().is_none();
-    is_plain.then(|| url.origin())
+    let known = source.url.split("{key_id}").next()?.strip_prefix("https://")?;
+    let host = known.split(['/', '?', '#']).next()?;
+    let is_host =
+        !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.:".contains(&byte));
+    is_host.then(|| Url::parse(&format!("https://{host}/")).ok()).flatten().map(|url| url.origin())
 }
 
 /// The public keys of an answer, or of a secret in PEM. Of a list, those that the request names, or all if it

@@ -2,7 +2,7 @@
 
 use super::claim::{Claim, encoding, headers, without_query};
 use super::{SignedRequest, key, token};
-use crate::connector::{Algorithm, Encoding, KeyEncoding, Scheme, Signature};
+use crate::connector::{Algorithm, Encoding, KeyEncoding, Recipient, Scheme, Signature};
 use crate::error::{Code, Error};
 use crate::mapping::Path;
 use base64::Engine as _;
@@ -18,6 +18,25 @@ use subtle::ConstantTimeEq;
 const TOLERANCE: u32 = 300;
 
 pub(super) fn is_valid(signature: &Signature, request: &SignedRequest<'_>, secrets: &[&[u8]]) -> bool {
+    is_signed(signature, request, secrets)
+        && signature.recipient.as_ref().is_none_or(|recipient| is_for(recipient, request.body))
+}
+
+/// Whether the body says that it is for the recipient; whom it is for is no secret.
+fn is_for(recipient: &Recipient, body: &[u8]) -> bool {
+    let Ok(body) = serde_json::from_slice::<Value>(body) else { return false };
+    let named = recipient.paths.iter().find_map(|path| {
+        let path = Path::compile(path).ok()?;
+        path.first(&body).cloned()
+    });
+    match (named, &recipient.value) {
+        (Some(Value::String(named)), Some(expected)) => named == *expected,
+        (Some(Value::Number(named)), Some(expected)) => named.as_str() == expected,
+        _ => false,
+    }
+}
+
+fn is_signed(signature: &Signature, request: &SignedRequest<'_>, secrets: &[&[u8]]) -> bool {
     match signature.scheme {
         Scheme::None => true,
         Scheme::StaticHeader => {

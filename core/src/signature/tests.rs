@@ -5,7 +5,7 @@ mod keys;
 mod places;
 
 use super::*;
-use crate::connector::{Algorithm, Encoding, HeaderFormat, KeyEncoding, Signature};
+use crate::connector::{Algorithm, Encoding, HeaderFormat, KeyEncoding, Recipient, Signature};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::json;

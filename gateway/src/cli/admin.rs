@@ -2,8 +2,10 @@
 
 mod create;
 mod keys;
+mod master_key;
 mod roles;
 mod secret;
+mod tenant;
 
 use crate::config::{Given, Masked, Settings};
 use crate::db::Database;
@@ -67,6 +69,20 @@ enum Command {
     BindRole(roles::BindRole),
     /// Make a SQL login that sees one tenant; its password is shown once
     CreateAnalyst(roles::CreateAnalyst),
+    /// List who can see what: every role with the group it holds, and whoever row-level security does not bind
+    AccessReport,
+    /// Replace an API key by a new one, which is shown once; the former expires after an overlap
+    RotateKey(keys::RotateKey),
+    /// End an API key or a platform key, within a second on every gateway
+    RevokeKey(keys::RevokeKey),
+    /// Wrap all data keys by the first of the master keys, while traffic flows; can be interrupted and resumed
+    RotateMasterKey(master_key::RotateMasterKey),
+    /// Write a copy of all of a tenant's data, keys and secrets aside, as JSON lines
+    ExportTenant(tenant::ExportTenant),
+    /// Delete a tenant and everything of it
+    DeleteTenant(tenant::DeleteTenant),
+    /// Take a customer out of everything: the right to be forgotten
+    EraseCustomer(tenant::EraseCustomer),
     /// Run the regular upkeep now
     Maintain,
 }
@@ -85,6 +101,9 @@ pub async fn run(arguments: Arguments) -> Result<(), StartError> {
         Command::GenerateMasterKey(command) => command.run()?,
         command => command.run(&Context::new(connection).await?).await?,
     };
+    if result.is_null() {
+        return Ok(()); // the command has written its output itself
+    }
     let text = if json { result.to_string() } else { as_lines(&result) };
     super::print(&text)
 }
@@ -101,6 +120,13 @@ impl Command {
             Self::SetSecret(command) => command.run(context).await,
             Self::BindRole(command) => command.run(context).await,
             Self::CreateAnalyst(command) => command.run(context).await,
+            Self::AccessReport => roles::access_report(context).await,
+            Self::RotateKey(command) => command.run(context).await,
+            Self::RevokeKey(command) => command.run(context).await,
+            Self::RotateMasterKey(command) => command.run(context).await,
+            Self::ExportTenant(command) => command.run(context).await,
+            Self::DeleteTenant(command) => command.run(context).await,
+            Self::EraseCustomer(command) => command.run(context).await,
             Self::Maintain => maintain(context).await,
         }
     }
@@ -176,10 +202,13 @@ async fn maintain(context: &Context) -> Result<Value, StartError> {
     Ok(json!({ "done": done }))
 }
 
-/// `name: value`, a line each; objects in objects on one line.
+/// `name: value`, a line each; of lists an item a line; objects in objects on one line.
 fn as_lines(result: &Value) -> String {
     let line = |(name, value): (&String, &Value)| match value {
         Value::String(text) => format!("{name}: {text}"),
+        Value::Array(items) if items.iter().all(Value::is_object) => {
+            items.iter().map(|item| format!("{name}: {item}")).collect::<Vec<_>>().join("\n")
+        }
         other => format!("{name}: {other}"),
     };
     match result {

@@ -40,6 +40,7 @@ struct LoadedType {
 
 #[derive(Deserialize)]
 struct LoadedApiKey {
+    api_key_id: Uuid,
     tenant_id: Uuid,
     environment_id: Uuid,
     environment: String,
@@ -50,6 +51,7 @@ struct LoadedApiKey {
 
 #[derive(Deserialize)]
 struct LoadedPlatformKey {
+    platform_key_id: Uuid,
     key_sha256: String,
     expires_at: Option<Timestamp>,
 }
@@ -122,15 +124,23 @@ impl Loader {
         }
         for key in loaded.api_keys {
             if let Some(hash) = key_hash(&key.key_sha256) {
-                let LoadedApiKey { tenant_id, environment_id, environment, scopes, expires_at, .. } = key;
-                let key = ApiKey { tenant_id, environment_id, environment, scopes, expires_at };
+                let LoadedApiKey {
+                    api_key_id,
+                    tenant_id,
+                    environment_id,
+                    environment,
+                    scopes,
+                    expires_at,
+                    ..
+                } = key;
+                let key = ApiKey { api_key_id, tenant_id, environment_id, environment, scopes, expires_at };
                 configuration.api_keys.insert(hash, key);
             }
         }
         configuration.platform_keys = loaded
             .platform_keys
             .into_iter()
-            .filter_map(|key| Some((key_hash(&key.key_sha256)?, key.expires_at)))
+            .filter_map(|key| Some((key_hash(&key.key_sha256)?, (key.platform_key_id, key.expires_at))))
             .collect();
         Ok(configuration)
     }
@@ -230,9 +240,9 @@ mod tests {
             "connectors": [{"connector_id": OWNER, "tenant_id": TENANT, "environment_id": TENANT,
                             "connector_type": "none", "version": 1, "settings": {}}],
             "connector_types": [],
-            "api_keys": [{"tenant_id": TENANT, "environment_id": OWNER, "environment": "prod", "scopes": ["read"],
+            "api_keys": [{"api_key_id": TENANT, "tenant_id": TENANT, "environment_id": OWNER, "environment": "prod", "scopes": ["read"],
                           "key_sha256": "ab".repeat(32), "expires_at": "2020-01-01T00:00:00+00:00"},
-                         {"tenant_id": TENANT, "environment_id": OWNER, "environment": "prod", "scopes": ["read"],
+                         {"api_key_id": TENANT, "tenant_id": TENANT, "environment_id": OWNER, "environment": "prod", "scopes": ["read"],
                           "key_sha256": "cd".repeat(32), "expires_at": null}],
             "platform_keys": [],
             "data_keys": [{"tenant_id": TENANT, "data_key_id": DATA_KEY, "wrapped_key": in_lines(wrapped),

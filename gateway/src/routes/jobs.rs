@@ -13,10 +13,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use tokio_postgres::types::{Json as SqlJson, Type};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// What an endpoint reports.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub struct Report {
     status: Ending,
     duration_ms: Option<u64>,
@@ -26,7 +27,7 @@ pub struct Report {
     callback_token: Option<String>,
 }
 
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[derive(Deserialize, ToSchema, Clone, Copy, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 enum Ending {
     Succeeded,

@@ -28,9 +28,11 @@ macro_rules! singles {
 }
 
 lists! {
+    activity: ACTIVITY,
     attempts: ATTEMPTS,
     connectors: CONNECTORS,
     customers: CUSTOMERS,
+    environments: ENVIRONMENTS_OF_KEY,
     events: EVENTS,
     flows: FLOWS,
     inventory: INVENTORY,
@@ -43,6 +45,7 @@ lists! {
 singles! {
     connector: CONNECTORS,
     customer: CUSTOMERS,
+    environment: ENVIRONMENTS_OF_KEY,
     flow: FLOWS,
     inventory_level: INVENTORY,
     job: JOBS,

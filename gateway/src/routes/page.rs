@@ -66,13 +66,24 @@ pub async fn list(
     collection: &Collection,
     query: Option<&str>,
 ) -> Result<JsonText, Error> {
+    list_of(app, caller.tenant_id, caller.environment_id, collection, query).await
+}
+
+/// Answers a list of a tenant's environment.
+pub async fn list_of(
+    app: &App,
+    tenant_id: Uuid,
+    environment_id: Uuid,
+    collection: &Collection,
+    query: Option<&str>,
+) -> Result<JsonText, Error> {
     let asked = Asked::parse(query, collection)?;
     let filters: Vec<&Filter> = asked.filters.iter().map(|(filter, _)| *filter).collect();
     let statement = collection.list(&filters, asked.cursor.is_some());
     // One more than asked for tells whether there is a next page.
     let limit = asked.limit + 1;
     let mut parameters: Vec<(&(dyn ToSql + Sync), Type)> =
-        vec![(&caller.tenant_id, Type::UUID), (&caller.environment_id, Type::UUID), (&limit, Type::INT8)];
+        vec![(&tenant_id, Type::UUID), (&environment_id, Type::UUID), (&limit, Type::INT8)];
     parameters.extend(
         asked.filters.iter().map(|(_, (value, kind))| (&**value as &(dyn ToSql + Sync), kind.clone())),
     );
@@ -82,7 +93,7 @@ pub async fn list(
         }
         parameters.push((&cursor.id, Type::UUID));
     }
-    let rows = app.database.read(caller.tenant_id, caller.environment_id, &statement, &parameters).await?;
+    let rows = app.database.read(tenant_id, environment_id, &statement, &parameters).await?;
 
     let has_more = rows.len() as i64 > asked.limit;
     let page = &rows[..rows.len().min(usize::try_from(asked.limit).unwrap_or(usize::MAX))];
@@ -111,8 +122,18 @@ pub async fn single_text(
     collection: &Collection,
     id: &str,
 ) -> Result<String, Error> {
+    single_of(app, caller.tenant_id, caller.environment_id, collection, id).await
+}
+
+/// The one object of this id in a tenant's environment, as JSON text.
+pub async fn single_of(
+    app: &App,
+    tenant_id: Uuid,
+    environment_id: Uuid,
+    collection: &Collection,
+    id: &str,
+) -> Result<String, Error> {
     let object_id = super::id(collection.thing, id)?;
-    let (tenant_id, environment_id) = (caller.tenant_id, caller.environment_id);
     let parameters = [
         (&tenant_id as &(dyn ToSql + Sync), Type::UUID),
         (&environment_id, Type::UUID),

@@ -11,16 +11,18 @@ use crate::sql;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::IntoResponse;
 use nexus_core::envelope::signing_secret;
 use nexus_core::secret::Place;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::sync::Arc;
 use tokio_postgres::types::Type;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// What is subscribed to.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Wanted {
     url: String,
@@ -33,8 +35,9 @@ pub async fn subscribe(
     State(app): State<Arc<App>>,
     Administrator(caller): Administrator,
     JsonBody(wanted): JsonBody<Wanted>,
-) -> Result<(StatusCode, Json<Value>), Error> {
+) -> Result<impl IntoResponse, Error> {
     nexus_core::routing::check_subscription(&wanted.url, &wanted.event_types)?;
+    let actor = caller.actor();
     let parameters: &Parameters<'_> = &[
         (&caller.tenant_id, Type::UUID),
         (&caller.environment_id, Type::UUID),
@@ -42,7 +45,8 @@ pub async fn subscribe(
         (&wanted.event_types, Type::TEXT_ARRAY),
         (&wanted.description, Type::TEXT),
     ];
-    let subscription_id: Uuid = app.database.row(sql::CREATE_SUBSCRIPTION, parameters).await?.try_get(0)?;
+    let subscription_id: Uuid =
+        app.database.act_for_one(&actor, sql::CREATE_SUBSCRIPTION, parameters).await?.try_get(0)?;
     let secret = signing_secret(random()?);
     let place = Place {
         tenant_id: caller.tenant_id,
@@ -50,7 +54,7 @@ pub async fn subscribe(
         owner_id: subscription_id,
         name: SIGNING,
     };
-    app.vault.put(&app.database, &place, secret.as_bytes(), 0.0).await?;
+    app.vault.put(&app.database, &actor, &place, secret.as_bytes(), 0.0).await?;
     let body = json!({
         "subscription_id": subscription_id,
         "url": wanted.url,
@@ -60,5 +64,5 @@ pub async fn subscribe(
         "status": "active",
         "secret": secret,
     });
-    Ok((StatusCode::CREATED, Json(body)))
+    Ok((StatusCode::CREATED, super::SHOWN_ONCE, Json(body)))
 }

@@ -45,6 +45,9 @@ fn check_signature(compiler: &Compiler<'_>, signature: &Signature, at: &str) -> 
     if let Some(source) = &signature.key_source {
         check_source(compiler, signature, source, &format!("{at}.key_source"))?;
     }
+    for (index, path) in signature.recipient.iter().flat_map(|recipient| &recipient.paths).enumerate() {
+        Path::compile(path).map_err(|error| error.at(format!("{at}.recipient.paths[{index}]")))?;
+    }
     check_content(compiler, signature, &format!("{at}.content"))
 }
 

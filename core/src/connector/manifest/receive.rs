@@ -59,18 +59,33 @@ pub struct Receive {
 
 impl Receive {
     /// How webhooks of one instance are received: with the signature that its setting `signature` names, if
-    /// it names one. A name that the manifest does not know is refused, so that a mistake opens nothing.
+    /// it names one, and for the recipient that its settings name. A signature that the manifest does not
+    /// know is refused, so that a mistake opens nothing.
     pub fn of_instance(&self, settings: &Value) -> Result<Cow<'_, Receive>, Error> {
         let chosen = match settings.get("signature") {
-            None | Some(Value::Null) => return Ok(Cow::Borrowed(self)),
-            Some(chosen) => chosen,
+            None | Some(Value::Null) => &self.signature,
+            Some(chosen) => {
+                let known = || self.signatures.keys().cloned().collect::<Vec<_>>().join(", ");
+                let signature = chosen.as_str().and_then(|name| self.signatures.get(name));
+                signature.ok_or_else(|| {
+                    Error::new(Code::InvalidArgument, format!("there is no signature {chosen}"))
+                        .at("settings.signature")
+                        .hint(format!("one of {}", known()))
+                })?
+            }
         };
-        match chosen.as_str().and_then(|name| self.signatures.get(name)) {
-            Some(signature) => Ok(Cow::Owned(Self { signature: signature.clone(), ..self.clone() })),
-            None => Err(Error::new(Code::InvalidArgument, format!("there is no signature {chosen}"))
-                .at("settings.signature")
-                .hint(format!("one of {}", self.signatures.keys().cloned().collect::<Vec<_>>().join(", ")))),
+        if *chosen == self.signature && chosen.recipient.is_none() {
+            return Ok(Cow::Borrowed(self));
         }
+        let mut signature = chosen.clone();
+        if let Some(recipient) = &mut signature.recipient {
+            recipient.value = match settings.get(&recipient.setting) {
+                Some(Value::String(text)) if !text.is_empty() => Some(text.clone()),
+                Some(Value::Number(number)) => Some(number.to_string()),
+                _ => None,
+            };
+        }
+        Ok(Cow::Owned(Self { signature, ..self.clone() }))
     }
 }
 
@@ -150,7 +165,8 @@ pub struct Signature {
     pub algorithm: Algorithm,
     /// How the signature is written.
     pub encoding: Encoding,
-    /// The name of the connector's secret; `webhook_secret` if left out.
+    /// The name of the connector's secret; `webhook_secret` if left out. With a key source that is
+    /// `authenticated`: that of the access token to fetch the key with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
     /// How the secret becomes the key.
@@ -171,12 +187,29 @@ pub struct Signature {
     /// Where the platform publishes its public key. Without it, the secret is the key, in PEM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_source: Option<KeySource>,
+    /// Where the body says whom it is for. A platform that signs for all its customers with one key does so
+    /// for a stranger's subscription to this connector's URL too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recipient: Option<Recipient>,
     /// For `jwt`: what the token's `iss` has to be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issuer: Option<String>,
     /// For `jwt`: what the token's `aud` has to be, or to contain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audience: Option<String>,
+}
+
+/// Whom a request has to be for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Recipient {
+    /// Paths into the body; the first that leads somewhere counts.
+    pub paths: Vec<String>,
+    /// The connector's setting that it has to equal. While that is not set, every request is refused.
+    pub setting: String,
+    /// The setting's value, out of [`Receive::of_instance`].
+    #[serde(skip)]
+    pub value: Option<String>,
 }
 
 /// The name of the secret that webhooks are signed with, where a manifest names no other.

@@ -121,3 +121,24 @@ fn an_instance_chooses_among_the_ways_to_sign() {
     let error = chosen(json!({"signature": "statik"})).unwrap_err();
     assert_eq!(error.path.as_deref(), Some("settings.signature"));
 }
+
+#[test]
+fn what_is_signed_for_somebody_else_is_refused() {
+    let recipient = Recipient {
+        paths: vec!["$.recipient_client_id".to_owned(), "$.retailerId".to_owned()],
+        setting: "client_id".to_owned(),
+        value: None,
+    };
+    let receive = receive(Signature { recipient: Some(recipient), ..hmac("x-signature") });
+    let valid = |body: &str, settings: Value| {
+        let receive = receive.of_instance(&settings).unwrap();
+        let headers = sign(&receive, "", "", NOW, body.as_bytes(), b"s").unwrap();
+        check(&receive, &headers, body.as_bytes(), &[b"s"])
+    };
+    let ours = || json!({"client_id": "1234567"});
+    assert!(valid(r#"{"recipient_client_id":"1234567"}"#, ours()));
+    assert!(valid(r#"{"retailerId":1234567}"#, ours()));
+    assert!(!valid(r#"{"recipient_client_id":"7","retailerId":1234567}"#, ours()));
+    assert!(!valid("{}", ours()) && !valid("[", ours()));
+    assert!(!valid(r#"{"recipient_client_id":"1234567"}"#, json!({})), "not set: nothing is ours");
+}

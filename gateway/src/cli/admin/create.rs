@@ -118,7 +118,7 @@ impl CreateFlow {
         let secret = signing_secret(random()?);
         let place =
             Place { tenant_id: self.place.tenant, owner_kind: "flow", owner_id: flow_id, name: SIGNING };
-        vault.put(&context.database, &place, secret.as_bytes(), 0.0).await?;
+        vault.put(&context.database, "", &place, secret.as_bytes(), 0.0).await?;
         Ok(json!({ "flow_id": flow_id, "environment": environment, "secret": secret }))
     }
 }
@@ -162,7 +162,7 @@ impl CreateSubscription {
             owner_id: subscription_id,
             name: SIGNING,
         };
-        vault.put(&context.database, &place, secret.as_bytes(), 0.0).await?;
+        vault.put(&context.database, "", &place, secret.as_bytes(), 0.0).await?;
         Ok(json!({ "subscription_id": subscription_id, "environment": environment, "secret": secret }))
     }
 }

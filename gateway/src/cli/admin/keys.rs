@@ -1,13 +1,12 @@
-//! Making keys: each is shown once.
+//! Keys: made, replaced and ended. Each is shown once.
 
 use super::Context;
-use crate::auth::hash_key;
 use crate::error::StartError;
+use crate::key::NewKey;
 use crate::secrets::random;
 use crate::sql;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::{ArgGroup, Args};
+use jiff::{Span, Timestamp};
 use nexus_core::secret::MasterKey;
 use serde_json::{Value, json};
 use std::fs::OpenOptions;
@@ -16,9 +15,6 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
-
-/// How much of a key is kept to recognise it by.
-const PREFIX_LENGTH: usize = 14;
 
 #[derive(Args)]
 pub struct GenerateMasterKey {
@@ -32,7 +28,7 @@ pub struct GenerateMasterKey {
 
 impl GenerateMasterKey {
     pub fn run(self) -> Result<Value, StartError> {
-        let id = self.id.unwrap_or_else(|| format!("m{}", jiff::Timestamp::now().as_second()));
+        let id = self.id.unwrap_or_else(|| format!("m{}", Timestamp::now().as_second()));
         let key = MasterKey::new(id.as_str(), random()?).to_text();
         // What cannot be read back must not be kept.
         MasterKey::parse_all(&key)?;
@@ -67,6 +63,9 @@ pub struct CreateKey {
     /// For people, to tell keys apart
     #[arg(long, default_value = "key")]
     name: String,
+    /// When it ends, in days from now [default: never]
+    #[arg(long)]
+    expires_in_days: Option<u32>,
 }
 
 impl CreateKey {
@@ -79,48 +78,119 @@ impl CreateKey {
 
     async fn for_tenant(self, context: &Context, tenant_id: Uuid) -> Result<Value, StartError> {
         let (environment_id, environment) = context.environment(tenant_id, &self.environment).await?;
-        let key = new_key(match environment.as_str() {
-            "prod" => "live",
-            other => other,
-        })?;
-        let api_key_id: Uuid = context
-            .value(
-                sql::PUT_API_KEY,
-                &[
-                    (&tenant_id, Type::UUID),
-                    (&environment_id, Type::UUID),
-                    (&self.name, Type::TEXT),
-                    (&self.scopes, Type::TEXT_ARRAY),
-                    (&prefix(&key), Type::TEXT),
-                    (&hash_key(key.as_bytes()).as_slice(), Type::BYTEA),
-                ],
-            )
-            .await?;
-        Ok(
-            json!({ "api_key_id": api_key_id, "environment": environment, "scopes": self.scopes, "api_key": key }),
-        )
+        let key = NewKey::of_environment(&environment)?;
+        let expires_at = end(self.expires_in_days)?;
+        let parameters: &crate::db::Parameters<'_> = &[
+            (&tenant_id, Type::UUID),
+            (&environment_id, Type::UUID),
+            (&self.name, Type::TEXT),
+            (&self.scopes, Type::TEXT_ARRAY),
+            (&key.prefix(), Type::TEXT),
+            (&key.hash.as_slice(), Type::BYTEA),
+            (&expires_at, Type::TIMESTAMPTZ),
+        ];
+        let api_key_id: Uuid = context.value(sql::PUT_API_KEY, parameters).await?;
+        Ok(json!({
+            "api_key_id": api_key_id,
+            "environment": environment,
+            "scopes": self.scopes,
+            "expires_at": expires_at,
+            "api_key": key.text,
+        }))
     }
 
     async fn for_platform(self, context: &Context) -> Result<Value, StartError> {
-        let key = new_key("platform")?;
-        let platform_key_id: Uuid = context
-            .value(
-                sql::PUT_PLATFORM_KEY,
-                &[
-                    (&self.name, Type::TEXT),
-                    (&prefix(&key), Type::TEXT),
-                    (&hash_key(key.as_bytes()).as_slice(), Type::BYTEA),
-                ],
-            )
-            .await?;
-        Ok(json!({ "platform_key_id": platform_key_id, "platform_key": key }))
+        let key = NewKey::of_platform()?;
+        let expires_at = end(self.expires_in_days)?;
+        let parameters: &crate::db::Parameters<'_> = &[
+            (&self.name, Type::TEXT),
+            (&key.prefix(), Type::TEXT),
+            (&key.hash.as_slice(), Type::BYTEA),
+            (&expires_at, Type::TIMESTAMPTZ),
+        ];
+        let platform_key_id: Uuid = context.value(sql::PUT_PLATFORM_KEY, parameters).await?;
+        Ok(json!({ "platform_key_id": platform_key_id, "expires_at": expires_at, "platform_key": key.text }))
     }
 }
 
-fn new_key(kind: &str) -> Result<String, StartError> {
-    Ok(format!("sk_{kind}_{}", URL_SAFE_NO_PAD.encode(random::<32>()?)))
+fn end(days: Option<u32>) -> Result<Option<Timestamp>, StartError> {
+    let Some(days) = days else { return Ok(None) };
+    // Hours, because a moment without a time zone has no days.
+    let end = Span::new().try_hours(i64::from(days) * 24).and_then(|span| Timestamp::now().checked_add(span));
+    end.map(Some).map_err(|_| StartError::command(format!("{days} days is too long; leave it out for never")))
 }
 
-fn prefix(key: &str) -> &str {
-    key.get(..PREFIX_LENGTH).unwrap_or(key)
+#[derive(Args)]
+pub struct RotateKey {
+    /// The key's id, as create-key and the API list it
+    api_key_id: Uuid,
+    /// The tenant's id
+    #[arg(long)]
+    tenant: Uuid,
+    /// How long the former key stays valid beside the new one, in seconds
+    #[arg(long, default_value_t = 86_400)]
+    overlap_seconds: u32,
+    /// When the new key ends, in days from now [default: never]
+    #[arg(long)]
+    expires_in_days: Option<u32>,
+}
+
+impl RotateKey {
+    pub async fn run(self, context: &Context) -> Result<Value, StartError> {
+        let environment: Option<String> = context
+            .value(sql::ENVIRONMENT_OF_API_KEY, &[(&self.tenant, Type::UUID), (&self.api_key_id, Type::UUID)])
+            .await?;
+        let environment = environment.ok_or_else(|| {
+            StartError::command(format!("tenant {} has no API key {}", self.tenant, self.api_key_id))
+        })?;
+        let key = NewKey::of_environment(&environment)?;
+        let expires_at = end(self.expires_in_days)?;
+        let parameters: &crate::db::Parameters<'_> = &[
+            (&self.tenant, Type::UUID),
+            (&self.api_key_id, Type::UUID),
+            (&key.prefix(), Type::TEXT),
+            (&key.hash.as_slice(), Type::BYTEA),
+            (&f64::from(self.overlap_seconds), Type::FLOAT8),
+            (&expires_at, Type::TIMESTAMPTZ),
+            (&None::<Uuid>, Type::UUID),
+        ];
+        let new_id: Uuid = context.value(sql::ROTATE_API_KEY, parameters).await?;
+        Ok(json!({
+            "api_key_id": new_id,
+            "former_api_key_id": self.api_key_id,
+            "former_valid_for_seconds": self.overlap_seconds,
+            "environment": environment,
+            "api_key": key.text,
+        }))
+    }
+}
+
+#[derive(Args)]
+#[command(group = ArgGroup::new("whose").required(true).args(["tenant", "platform"]))]
+pub struct RevokeKey {
+    /// The key's id
+    key_id: Uuid,
+    /// The tenant's id
+    #[arg(long)]
+    tenant: Option<Uuid>,
+    /// It is a platform key
+    #[arg(long)]
+    platform: bool,
+}
+
+impl RevokeKey {
+    pub async fn run(self, context: &Context) -> Result<Value, StartError> {
+        let was_in_force: bool = match self.tenant {
+            Some(tenant_id) => {
+                let parameters: &crate::db::Parameters<'_> =
+                    &[(&tenant_id, Type::UUID), (&self.key_id, Type::UUID), (&None::<Uuid>, Type::UUID)];
+                context.value(sql::REVOKE_API_KEY, parameters).await?
+            }
+            None => context.value(sql::REVOKE_PLATFORM_KEY, &[(&self.key_id, Type::UUID)]).await?,
+        };
+        if !was_in_force {
+            return Err(StartError::command(format!("there is no key {} in force", self.key_id)));
+        }
+        Ok(json!({ "key_id": self.key_id, "revoked": true }))
+    }
 }

@@ -96,3 +96,12 @@ fn sql_url(context: &Context, role: &str, password: &str) -> Option<String> {
     url.set_password(Some(password)).ok()?;
     Some(url.into())
 }
+
+/// Who can see what.
+pub async fn access_report(context: &Context) -> Result<Value, StartError> {
+    let rows = context.database.rows(sql::ACCESS_REPORT, &[]).await;
+    let rows = rows.map_err(|failure| super::failed(&failure))?;
+    let rows: Result<Vec<Value>, _> = rows.iter().map(|row| row.try_get(0)).collect();
+    let rows = rows.map_err(crate::error::Error::from)?;
+    Ok(json!({ "access": rows }))
+}

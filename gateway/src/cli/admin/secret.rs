@@ -60,7 +60,7 @@ impl SetSecret {
         let place = Place { tenant_id: self.tenant, owner_kind, owner_id: self.owner, name };
         context
             .vault()?
-            .put(&context.database, &place, secret.as_bytes(), self.overlap_seconds.into())
+            .put(&context.database, "", &place, secret.as_bytes(), self.overlap_seconds.into())
             .await?;
         Ok(json!({ "owner_kind": owner_kind, "owner_id": self.owner, "name": name, "set": true }))
     }

@@ -1,0 +1,277 @@
+//! What stands under `/api/v1` and under `/api`.
+
+use crate::openapi::Access::{AnyKey, Platform, Scope, Signed};
+use crate::openapi::{Documented, about, anything};
+use crate::routes::{api_keys, catalogue, connectors, events, flows, jobs, lists, subscriptions, tenants};
+use crate::sql;
+
+const READ: crate::openapi::Access = Scope("read");
+const ADMIN: crate::openapi::Access = Scope("admin");
+
+/// All of it.
+pub fn paths() -> Documented {
+    history(golden(configuration(platform(Documented::default()))))
+}
+
+fn platform(paths: Documented) -> Documented {
+    let on = |summary| about("tenants", Platform, summary);
+    let tenant = &["tenant_id", "slug", "name", "is_active", "created_at", "environments"];
+    paths
+        .get("/tenants", tenants::tenants, on("List tenants").lists(&sql::TENANTS))
+        .post(
+            "/tenants",
+            tenants::create,
+            on("Make a tenant with dev, test and prod environments").takes::<tenants::NewTenant>().gives(
+                201,
+                "The tenant",
+                tenant,
+            ),
+        )
+        .get("/tenants/{tenant_id}", tenants::tenant, on("Show a tenant").gives(200, "The tenant", tenant))
+        .patch(
+            "/tenants/{tenant_id}",
+            tenants::update,
+            on("Rename a tenant, or switch it off and on").takes::<tenants::TenantChanges>().gives(
+                200,
+                "The tenant",
+                tenant,
+            ),
+        )
+        .delete(
+            "/tenants/{tenant_id}",
+            tenants::delete,
+            on("Delete a tenant and everything of it").gives(
+                200,
+                "How many rows of each table",
+                &["tenant_id", "deleted"],
+            ),
+        )
+}
+
+fn configuration(paths: Documented) -> Documented {
+    let on = |tag, access, summary| about(tag, access, summary);
+    let key = &["api_key_id", "environment", "name", "scopes", "key_prefix", "expires_at", "api_key"];
+    paths
+        .get(
+            "/environments",
+            lists::environments,
+            on("environments", READ, "List the key's environment").lists(&sql::ENVIRONMENTS_OF_KEY),
+        )
+        .get(
+            "/environments/{environment_id}",
+            lists::environment,
+            on("environments", READ, "Show an environment").shows(&sql::ENVIRONMENTS_OF_KEY),
+        )
+        .get(
+            "/api-keys",
+            api_keys::keys,
+            on("api keys", ADMIN, "List the environment's API keys").lists(&sql::API_KEYS),
+        )
+        .post(
+            "/api-keys",
+            api_keys::create,
+            on(
+                "api keys",
+                AnyKey,
+                "Make an API key, with the scope admin or a platform key; it is shown once",
+            )
+            .takes::<api_keys::WantedKey>()
+            .gives(201, "The key", key),
+        )
+        .get(
+            "/api-keys/{api_key_id}",
+            api_keys::key,
+            on("api keys", ADMIN, "Show an API key").shows(&sql::API_KEYS),
+        )
+        .delete(
+            "/api-keys/{api_key_id}",
+            api_keys::revoke,
+            on("api keys", ADMIN, "End an API key").ends(204, "It is revoked"),
+        )
+        .post(
+            "/api-keys/{api_key_id}/rotate",
+            api_keys::rotate,
+            on("api keys", ADMIN, "Replace an API key; the former expires after an overlap")
+                .takes::<api_keys::Rotation>()
+                .gives(
+                    201,
+                    "The new key",
+                    &[
+                        "api_key_id",
+                        "api_key",
+                        "key_prefix",
+                        "expires_at",
+                        "previous_api_key_id",
+                        "previous_valid_until",
+                    ],
+                ),
+        )
+        .get(
+            "/connector-types",
+            catalogue::connector_types,
+            on("connectors", AnyKey, "List the platforms that can be connected").answers(
+                200,
+                "All of them",
+                anything(),
+            ),
+        )
+        .get(
+            "/connector-types/{connector_type}",
+            catalogue::connector_type,
+            on("connectors", READ, "Show a connector type with its manifest").answers(
+                200,
+                "The type",
+                anything(),
+            ),
+        )
+        .get(
+            "/connectors",
+            lists::connectors,
+            on("connectors", READ, "List connectors").lists(&sql::CONNECTORS),
+        )
+        .post(
+            "/connectors",
+            connectors::create,
+            on("connectors", ADMIN, "Connect a shop, marketplace or ERP")
+                .takes::<connectors::NewConnector>()
+                .gives(
+                    201,
+                    "The connector",
+                    &["connector_id", "connector_type", "name", "settings", "hook_url"],
+                ),
+        )
+        .get(
+            "/connectors/{connector_id}",
+            lists::connector,
+            on("connectors", READ, "Show a connector").shows(&sql::CONNECTORS),
+        )
+        .patch(
+            "/connectors/{connector_id}",
+            connectors::update,
+            on("connectors", ADMIN, "Change a connector, switch it off and on, set its secrets")
+                .takes::<connectors::ConnectorChanges>()
+                .shows(&sql::CONNECTORS),
+        )
+        .delete(
+            "/connectors/{connector_id}",
+            connectors::delete,
+            on("connectors", ADMIN, "Remove a connector and its secrets; what it brought stays")
+                .ends(204, "It is removed"),
+        )
+        .get("/flows", lists::flows, on("flows", READ, "List flows").lists(&sql::FLOWS))
+        .post(
+            "/flows",
+            flows::create,
+            on("flows", ADMIN, "Make a flow; its signing secret is shown once")
+                .takes::<flows::NewFlow>()
+                .gives(201, "The flow", &["flow_id", "name", "definition", "secret"]),
+        )
+        .get("/flows/{flow_id}", lists::flow, on("flows", READ, "Show a flow").shows(&sql::FLOWS))
+        .patch(
+            "/flows/{flow_id}",
+            flows::update,
+            on("flows", ADMIN, "Change a flow, or switch it off and on")
+                .takes::<flows::FlowChanges>()
+                .shows(&sql::FLOWS),
+        )
+        .delete(
+            "/flows/{flow_id}",
+            flows::delete,
+            on("flows", ADMIN, "Remove a flow and cancel its jobs").ends(204, "It is removed"),
+        )
+        .get(
+            "/portal/webhooks",
+            lists::subscriptions,
+            on("subscriptions", READ, "List webhook subscriptions").lists(&sql::SUBSCRIPTIONS),
+        )
+        .post(
+            "/portal/webhooks/subscribe",
+            subscriptions::subscribe,
+            on("subscriptions", ADMIN, "Subscribe to domain events; the signing secret is shown once")
+                .takes::<subscriptions::Wanted>()
+                .gives(
+                    201,
+                    "The subscription",
+                    &[
+                        "subscription_id",
+                        "url",
+                        "event_types",
+                        "description",
+                        "environment",
+                        "status",
+                        "secret",
+                    ],
+                ),
+        )
+        .get(
+            "/portal/webhooks/{subscription_id}",
+            lists::subscription,
+            on("subscriptions", READ, "Show a subscription").shows(&sql::SUBSCRIPTIONS),
+        )
+        .get(
+            "/activity",
+            lists::activity,
+            on(
+                "activity",
+                READ,
+                "List who changed what, and what became of input that left no row of its own",
+            )
+            .lists(&sql::ACTIVITY),
+        )
+}
+
+fn golden(paths: Documented) -> Documented {
+    let on = |summary| about("golden entities", READ, summary);
+    paths
+        .get("/nexus/orders", lists::orders, on("List orders").lists(&sql::ORDERS))
+        .get("/nexus/orders/{sales_order_id}", lists::order, on("Show an order").shows(&sql::ORDERS))
+        .get("/nexus/customers", lists::customers, on("List customers").lists(&sql::CUSTOMERS))
+        .get("/nexus/customers/{customer_id}", lists::customer, on("Show a customer").shows(&sql::CUSTOMERS))
+        .get("/nexus/products", lists::products, on("List products").lists(&sql::PRODUCTS))
+        .get("/nexus/products/{product_id}", lists::product, on("Show a product").shows(&sql::PRODUCTS))
+        .get("/nexus/inventory", lists::inventory, on("List inventory levels").lists(&sql::INVENTORY))
+        .get(
+            "/nexus/inventory/{inventory_level_id}",
+            lists::inventory_level,
+            on("Show an inventory level").shows(&sql::INVENTORY),
+        )
+}
+
+fn history(paths: Documented) -> Documented {
+    let on = |tag, summary| about(tag, READ, summary);
+    paths
+        .get("/events", lists::events, on("events", "List inbound events").lists(&sql::EVENTS))
+        .get(
+            "/events/{event_id}",
+            events::single,
+            on("events", "Show an event, with headers and body").shows(&sql::EVENTS),
+        )
+        .get("/jobs", lists::jobs, on("jobs", "List jobs").lists(&sql::JOBS))
+        .get("/jobs/{job_id}", lists::job, on("jobs", "Show a job, with its attempts").shows(&sql::JOBS))
+        .post(
+            "/jobs/{job_id}/callback",
+            jobs::callback,
+            about("jobs", Signed, "Report the end of a job, with its callback token")
+                .takes::<jobs::Report>()
+                .gives(200, "It is noted", &["job_id", "status"]),
+        )
+        .get(
+            "/traces/{trace_id}",
+            events::trace,
+            on("traces", "Show a trace, from the source to the destination").gives(
+                200,
+                "The timeline",
+                &["trace_id", "steps"],
+            ),
+        )
+        .get(
+            "/integrations/events",
+            events::domain_events,
+            on("integrations", "List domain events, oldest first").pages(anything()),
+        )
+        .get(
+            "/integrations/webhooks",
+            lists::attempts,
+            on("integrations", "List attempts to deliver").lists(&sql::ATTEMPTS),
+        )
+}
