@@ -1,14 +1,15 @@
 //! What a source says of one record: the join of all its claims, whatever order they come in.
 //!
-//! Each field group is a register whose version is (source time, observed time, hash of the value). The join
-//! of two claims is the one with the greater version. That is a total order, so joining is associative,
-//! commutative and idempotent: replays, duplicates, late and shuffled events lead to the same record. A delete
-//! is a claim like any other: a group lives while its version is above the record's tombstone.
+//! Each field group is a register whose version is (generation, source time, observed time, hash of the value).
+//! The join of two claims is the one with the greater version. That is a total order, so joining is
+//! associative, commutative and idempotent: replays, duplicates, late and shuffled events lead to the same
+//! record. A delete is a claim like any other: a group lives while its version is above the record's tombstone.
 
 use crate::canonical::{Document, Field, FieldType, Kind, Personal};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use uuid::Uuid;
 
 /// How far ahead of our clock a source's clock may be believed, in microseconds: a fast clock cannot pin a
 /// field for longer than this.
@@ -17,32 +18,50 @@ const MOST_AHEAD: i64 = 5 * 60 * 1_000_000;
 /// When a claim was made, in microseconds since 1970; greater is later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version {
+    /// Which reading of the connector's events this is. Reprocessing reads them anew, with another mapping, and
+    /// then nothing of the reading before is to stand against it.
+    pub generation: i32,
     /// When the source says it last changed, at most five minutes after `observed`.
     pub source_time: i64,
     /// When the source sent it, or we first saw it.
     pub observed: i64,
 }
 
-/// Above every claim: what was erased because a person asked for it never comes back, whatever is replayed.
-const ERASED: Version = Version { source_time: i64::MAX, observed: i64::MAX };
-
 impl Version {
     /// The version of a claim; a source that names no time is taken at the time observed.
-    pub fn new(source_time: Option<i64>, observed: i64) -> Self {
+    pub fn new(generation: i32, source_time: Option<i64>, observed: i64) -> Self {
         let latest = observed.saturating_add(MOST_AHEAD);
-        Self { source_time: source_time.unwrap_or(observed).min(latest), observed }
+        Self { generation, source_time: source_time.unwrap_or(observed).min(latest), observed }
     }
 }
+
+/// A claim's version, and where the claim came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Stamp {
+    /// When it was made.
+    pub version: Version,
+    /// The event that carried it.
+    pub event_id: Uuid,
+    /// The version of the manifest that mapped the event.
+    pub manifest_version: i32,
+}
+
+/// Above every claim: what was erased because a person asked for it never comes back, whatever is replayed.
+const ERASED: Stamp = Stamp {
+    version: Version { generation: i32::MAX, source_time: i64::MAX, observed: i64::MAX },
+    event_id: Uuid::nil(),
+    manifest_version: 0,
+};
 
 /// The joined claims of one source about one record.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Record {
     /// The claimed fields by document name; a group's members are all present or all absent.
     pub fields: Map<String, Value>,
-    /// The version of each claimed group.
-    pub groups: BTreeMap<String, Version>,
+    /// The standing claim of each claimed group.
+    pub groups: BTreeMap<String, Stamp>,
     /// The latest delete.
-    pub tombstone: Option<Version>,
+    pub tombstone: Option<Stamp>,
 }
 
 /// What joining a claim did.
@@ -57,16 +76,16 @@ pub enum Joined {
 }
 
 impl Record {
-    /// Joins a source's document, made at `version`, into the record.
-    pub fn join(&mut self, kind: &Kind, document: &Document, version: Version) -> Joined {
+    /// Joins a source's document into the record.
+    pub fn join(&mut self, kind: &Kind, document: &Document, stamp: Stamp) -> Joined {
         if document.is_deleted {
-            return self.join_tombstone(version);
+            return self.join_tombstone(stamp);
         }
         let was_deleted = self.is_deleted();
         let mut joined = Joined::Stale;
         for group in kind.groups() {
             let Some(claimed) = claimed_group(kind, group, document) else { continue };
-            match self.join_group(kind, group, claimed, version) {
+            match self.join_group(kind, group, claimed, stamp) {
                 Joined::Changed => joined = Joined::Changed,
                 Joined::Raised if joined == Joined::Stale => joined = Joined::Raised,
                 Joined::Raised | Joined::Stale => {}
@@ -80,20 +99,20 @@ impl Record {
 
     /// Whether the latest thing the source said of the record is that it is gone.
     pub fn is_deleted(&self) -> bool {
-        self.tombstone.is_some_and(|tombstone| self.claimed().all(|version| version <= tombstone))
+        self.tombstone.is_some_and(|tombstone| self.claimed().all(|claim| claim.version <= tombstone.version))
     }
 
     /// Whether a group's claim has not been deleted.
     pub fn is_live(&self, group: &str) -> bool {
         match (self.groups.get(group), self.tombstone) {
-            (Some(version), Some(tombstone)) => *version > tombstone,
+            (Some(claim), Some(tombstone)) => claim.version > tombstone.version,
             (Some(_), None) => true,
             (None, _) => false,
         }
     }
 
     /// Takes out what is about a person, for good: no later claim of it is joined. A record that is about a
-    /// person and nothing else is deleted thereby.
+    /// person and nothing else is deleted thereby, by a delete of no event.
     pub fn erase(&mut self, kind: &Kind, observed: i64) {
         for group in kind.groups() {
             let is_children = kind.children.is_some_and(|children| children.field == group);
@@ -110,14 +129,15 @@ impl Record {
             }
         }
         if kind.personal == Personal::Everything {
-            let version = Version { source_time: observed, observed };
-            self.tombstone = self.tombstone.max(Some(version));
+            let generation = self.stamp().map_or(0, |stamp| stamp.version.generation);
+            let version = Version { generation, source_time: observed, observed };
+            self.tombstone = self.tombstone.max(Some(Stamp { version, ..ERASED }));
         }
     }
 
     /// Whether it was erased.
     pub fn is_erased(&self) -> bool {
-        self.groups.values().any(|version| *version == ERASED)
+        self.groups.values().any(|claim| *claim == ERASED)
     }
 
     fn erase_extras(&mut self, group: &str) {
@@ -132,28 +152,40 @@ impl Record {
         }
     }
 
-    /// The latest version of what the source claims; `None` where it claims nothing any more, or never did.
-    pub fn latest_claim(&self) -> Option<Version> {
-        self.claimed().max()
+    /// The record's own stamp: that of its latest claim, or of its delete where it claims nothing.
+    pub fn stamp(&self) -> Option<Stamp> {
+        self.claimed().max().or(self.tombstone)
     }
 
-    /// The versions of what the source claims.
-    fn claimed(&self) -> impl Iterator<Item = Version> {
-        self.groups.values().copied().filter(|version| *version != ERASED)
+    /// Takes out the claims that `is_obsolete` tells: those of an earlier reading of events that have been read
+    /// again since, and did not claim them any more. Whether there were any.
+    pub fn forget(&mut self, kind: &Kind, is_obsolete: impl Fn(&Stamp) -> bool) -> bool {
+        let obsolete: Vec<String> =
+            self.groups.iter().filter(|(_, claim)| is_obsolete(claim)).map(|(group, _)| group.clone()).collect();
+        for group in &obsolete {
+            self.groups.remove(group);
+            for name in kind.group_members(group) {
+                self.fields.remove(name);
+            }
+        }
+        let has_obsolete_delete = self.tombstone.is_some_and(|tombstone| is_obsolete(&tombstone));
+        if has_obsolete_delete {
+            self.tombstone = None;
+        }
+        has_obsolete_delete || !obsolete.is_empty()
     }
 
-    /// The greatest version of all groups and the tombstone: the record's own.
-    pub fn version(&self) -> Version {
-        let least = Version { source_time: i64::MIN, observed: i64::MIN };
-        self.claimed().chain(self.tombstone).max().unwrap_or(least)
+    /// What the source claims, without what was erased.
+    fn claimed(&self) -> impl Iterator<Item = Stamp> {
+        self.groups.values().copied().filter(|claim| *claim != ERASED)
     }
 
-    fn join_tombstone(&mut self, version: Version) -> Joined {
+    fn join_tombstone(&mut self, stamp: Stamp) -> Joined {
         let was_deleted = self.is_deleted();
-        if self.tombstone.is_some_and(|tombstone| tombstone >= version) {
+        if self.tombstone.is_some_and(|tombstone| tombstone.version >= stamp.version) {
             return Joined::Stale;
         }
-        self.tombstone = Some(version);
+        self.tombstone = Some(stamp);
         if was_deleted == self.is_deleted() { Joined::Raised } else { Joined::Changed }
     }
 
@@ -162,15 +194,20 @@ impl Record {
         kind: &Kind,
         group: &str,
         claimed: Map<String, Value>,
-        version: Version,
+        stamp: Stamp,
     ) -> Joined {
         let known = self.groups.get(group).copied();
         let held = kind.group_of(group, &self.fields);
         let is_same = known.is_some() && is_same_content(kind, &held, &claimed);
         match known {
-            Some(known) if known > version => return Joined::Stale,
+            Some(known) if known.version > stamp.version => return Joined::Stale,
+            // The same event, mapped otherwise: what it says now is what it says.
+            Some(known) if known.version == stamp.version && known.event_id == stamp.event_id && !is_same => {}
             // The same moment with another content: the hash decides, so that every order of arrival agrees.
-            Some(known) if known == version && (is_same || hash(kind, &held) > hash(kind, &claimed)) => {
+            Some(known)
+                if known.version == stamp.version
+                    && (is_same || hash(kind, &held) > hash(kind, &claimed)) =>
+            {
                 // Spellings of one number ("1.0", "1") are one content; the lesser text stands, in any order.
                 let (claimed_text, held_text) = (text(&claimed), text(&held));
                 if !is_same || claimed_text >= held_text {
@@ -181,7 +218,7 @@ impl Record {
             }
             _ => {}
         }
-        self.groups.insert(group.to_owned(), version);
+        self.groups.insert(group.to_owned(), stamp);
         self.fields.extend(claimed);
         if is_same { Joined::Raised } else { Joined::Changed }
     }
@@ -263,6 +300,7 @@ mod tests {
     use crate::canonical::Snapshot;
     use proptest::prelude::*;
     use serde_json::json;
+    use std::sync::atomic::{AtomicU64, Ordering};
 
     fn order() -> &'static Kind {
         Kind::named("sales_order").expect("a kind")
@@ -283,9 +321,21 @@ mod tests {
     fn joined(claims: &[(Document, i64)]) -> Record {
         let mut record = Record::default();
         for (document, observed) in claims {
-            record.join(order(), document, Version::new(document.source_time, *observed));
+            record.join(order(), document, stamp(document.source_time, *observed));
         }
         record
+    }
+
+    /// Of another event each time, as redeliveries are.
+    fn stamp(source_time: Option<i64>, observed: i64) -> Stamp {
+        static EVENTS: AtomicU64 = AtomicU64::new(1);
+        let event_id = Uuid::from_u128(u128::from(EVENTS.fetch_add(1, Ordering::Relaxed)));
+        Stamp { version: Version::new(0, source_time, observed), event_id, manifest_version: 1 }
+    }
+
+    fn of_event(event: u128, generation: i32, time: i64) -> Stamp {
+        let version = Version::new(generation, Some(time), time);
+        Stamp { version, event_id: Uuid::from_u128(event), manifest_version: generation + 1 }
     }
 
     #[test]
@@ -293,7 +343,7 @@ mod tests {
         let newer = document(200, false, json!({ "order_status": "completed" }));
         let older = document(100, false, json!({ "order_status": "confirmed" }));
         let mut record = joined(&[(newer, 300)]);
-        assert_eq!(record.join(order(), &older, Version::new(Some(100), 400)), Joined::Stale);
+        assert_eq!(record.join(order(), &older, stamp(Some(100), 400)), Joined::Stale);
         assert_eq!(record.fields["order_status"], "completed");
     }
 
@@ -301,8 +351,8 @@ mod tests {
     fn a_redelivery_raises_the_version_and_no_more() {
         let claim = document(100, false, json!({ "order_status": "confirmed" }));
         let mut record = joined(&[(claim.clone(), 100)]);
-        assert_eq!(record.join(order(), &claim, Version::new(Some(100), 150)), Joined::Raised);
-        assert_eq!(record.join(order(), &claim, Version::new(Some(100), 150)), Joined::Stale);
+        assert_eq!(record.join(order(), &claim, stamp(Some(100), 150)), Joined::Raised);
+        assert_eq!(record.join(order(), &claim, stamp(Some(100), 150)), Joined::Stale);
     }
 
     #[test]
@@ -310,7 +360,7 @@ mod tests {
         let claim = document(100, false, json!({ "currency": "EUR", "total_amount": "10.50" }));
         let other = document(200, false, json!({ "currency": "EUR", "total_amount": "10.5" }));
         let mut record = joined(&[(claim, 100)]);
-        assert_eq!(record.join(order(), &other, Version::new(Some(200), 200)), Joined::Raised);
+        assert_eq!(record.join(order(), &other, stamp(Some(200), 200)), Joined::Raised);
     }
 
     #[test]
@@ -339,7 +389,7 @@ mod tests {
         let later = document(300, false, json!({ "order_status": "completed" }));
         let mut record = joined(&[(delete, 200), (claim, 250)]);
         assert!(record.is_deleted());
-        assert_eq!(record.join(order(), &later, Version::new(Some(300), 300)), Joined::Changed);
+        assert_eq!(record.join(order(), &later, stamp(Some(300), 300)), Joined::Changed);
         assert!(!record.is_deleted());
         assert!(record.is_live("order_status"));
     }
@@ -351,7 +401,7 @@ mod tests {
         let mut record = joined(&[(claim.clone(), 100)]);
         record.erase(order(), 500);
         for claim in [claim, later] {
-            record.join(order(), &claim, Version::new(claim.source_time, 900));
+            record.join(order(), &claim, stamp(claim.source_time, 900));
         }
         assert_eq!(
             (&record.fields["email"], &record.fields["order_status"]),
@@ -362,6 +412,35 @@ mod tests {
         let mut person = Record::default();
         person.erase(customer, 500);
         assert!(person.is_deleted());
+    }
+
+    #[test]
+    fn a_new_reading_of_the_events_stands_above_the_one_before_in_any_order() {
+        let first = document(100, false, json!({ "order_status": "confirmed", "note": "n" }));
+        let second = document(200, false, json!({ "order_status": "completed", "note": "m" }));
+        let mut record = Record::default();
+        record.join(order(), &first, of_event(1, 0, 100));
+        record.join(order(), &second, of_event(2, 0, 200));
+        // The new mapping knows no notes and another status.
+        let first = document(100, false, json!({ "order_status": "pending" }));
+        let second = document(200, false, json!({ "order_status": "cancelled" }));
+        record.join(order(), &second, of_event(2, 1, 200));
+        assert_eq!(record.join(order(), &first, of_event(1, 1, 100)), Joined::Stale);
+        assert!(record.forget(order(), |claim| claim.version.generation < 1));
+        let mut anew = Record::default();
+        anew.join(order(), &first, of_event(1, 1, 100));
+        anew.join(order(), &second, of_event(2, 1, 200));
+        assert_eq!(record, anew);
+    }
+
+    #[test]
+    fn an_event_mapped_anew_replaces_its_own_claim() {
+        for (before, after) in [("confirmed", "completed"), ("completed", "confirmed")] {
+            let mut record = Record::default();
+            record.join(order(), &document(1, false, json!({ "order_status": before })), of_event(1, 0, 1));
+            record.join(order(), &document(1, false, json!({ "order_status": after })), of_event(1, 0, 1));
+            assert_eq!(record.fields["order_status"], after);
+        }
     }
 
     fn claims() -> impl Strategy<Value = Vec<(Document, i64)>> {
@@ -392,7 +471,12 @@ mod tests {
                 (Just(claims), Just(twice).prop_shuffle())
             })
         ) {
-            prop_assert_eq!(joined(&claims), joined(&shuffled));
+            let (record, other) = (joined(&claims), joined(&shuffled));
+            let versions = |record: &Record| -> Vec<Version> {
+                record.groups.values().chain(&record.tombstone).map(|stamp| stamp.version).collect()
+            };
+            prop_assert_eq!(&record.fields, &other.fields);
+            prop_assert_eq!(versions(&record), versions(&other));
         }
     }
 }

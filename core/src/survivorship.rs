@@ -6,7 +6,7 @@
 
 use crate::canonical::{Field, FieldType, Kind, derive};
 use crate::identity::{Scope, child_id};
-use crate::register::{Record, Version, is_same_content};
+use crate::register::{Record, is_same_content};
 use serde_json::{Map, Value};
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -39,6 +39,14 @@ pub struct Golden {
     pub children: Vec<Map<String, Value>>,
     /// When the last source deleted it, in microseconds since 1970; `None` while one has it.
     pub deleted_at: Option<i64>,
+}
+
+impl Golden {
+    /// The entity once no source says anything of it any more, not even that it is gone: it was `at`, in
+    /// microseconds since 1970.
+    pub fn withdrawn(&self, at: i64) -> Self {
+        Self { deleted_at: self.deleted_at.or(Some(at)), ..self.clone() }
+    }
 }
 
 /// The entity these records make; `None` while no source has said anything of it but that it is gone.
@@ -86,18 +94,20 @@ pub fn project(kind: &Kind, claims: &[Claims<'_>]) -> Option<Golden> {
     Some(Golden {
         columns,
         children,
-        deleted_at: deleted_at.filter(|_| is_deleted).map(|tombstone| tombstone.source_time),
+        deleted_at: deleted_at.filter(|_| is_deleted).map(|tombstone| tombstone.version.source_time),
     })
 }
 
-type Precedence<'a> = (bool, i32, Reverse<i64>, Uuid, Reverse<Version>, &'a str);
+type Precedence<'a> = (bool, i32, Reverse<i64>, Uuid, Reverse<(i64, i64)>, &'a str);
 
 fn precedence<'a>(kind: &Kind, group: &str, claim: &Claims<'a>) -> Precedence<'a> {
     let is_empty =
         kind.group_members(group).all(|name| claim.record.fields.get(name).is_none_or(Value::is_null));
-    let version = claim.record.groups.get(group).copied().unwrap_or_else(|| claim.record.version());
-    let bucket = version.source_time.div_euclid(BUCKET);
-    (is_empty, claim.rank, Reverse(bucket), claim.scope.connector_id, Reverse(version), claim.external_id)
+    let stamp = claim.record.groups.get(group).copied().or_else(|| claim.record.stamp());
+    // The generation is of no account between records: it tells how often a connector was reprocessed.
+    let time = stamp.map_or((i64::MIN, i64::MIN), |stamp| (stamp.version.source_time, stamp.version.observed));
+    let bucket = time.0.div_euclid(BUCKET);
+    (is_empty, claim.rank, Reverse(bucket), claim.scope.connector_id, Reverse(time), claim.external_id)
 }
 
 fn column(field: &Field, winner: Option<&Claims<'_>>) -> (String, Value) {
@@ -188,6 +198,7 @@ fn is_same_children(field: &str, kind: &Kind, a: &[Map<String, Value>], b: &[Map
 mod tests {
     use super::*;
     use crate::canonical::{Document, Snapshot};
+    use crate::register::{Stamp, Version};
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -213,7 +224,8 @@ mod tests {
                 source_time: Some(*time),
                 fields: fields.as_object().cloned().unwrap_or_default(),
             };
-            record.join(kind(), &document, Version::new(Some(*time), *time));
+            let version = Version::new(0, Some(*time), *time);
+            record.join(kind(), &document, Stamp { version, event_id: Uuid::nil(), manifest_version: 1 });
         }
         record
     }

@@ -18,14 +18,14 @@ fn _erase_records(tenant_id: PgUuid, birth_ids: Vec<PgUuid>, observed: i64) -> R
         let mut records = record::lock(client, tenant_id, &ids)?;
         let mut projections = Vec::with_capacity(records.len());
         for stored in &mut records {
-            let before = stored.project();
+            let before = stored.project(&stored.record);
             stored.record.erase(stored.kind, observed);
             // A guest's record is named by the e-mail address; birth_id, derived from it, still finds the
             // record when the same address is seen again.
             if stored.external_id.contains('@') {
                 stored.external_id = format!("erased:{}", stored.birth_id);
             }
-            projections.push((before, stored.project()));
+            projections.push((before, stored.project(&stored.record)));
         }
         record::update(client, tenant_id, &records.iter().collect::<Vec<_>>())?;
         let mut changes: Vec<Change<'_>> = records

@@ -2,6 +2,7 @@
 
 use crate::error::{Result, report};
 use crate::manifest;
+use nexus_core::connector::Connector;
 use nexus_core::identity::{self, Scope};
 use nexus_core::normalize::{Outcome, normalize_payload};
 use nexus_core::routing::{self, Flow};
@@ -76,6 +77,25 @@ fn normalize(
     Ok(TableIterator::new(documents.into_iter().map(|document| {
         (document.kind.to_owned(), document.external_id, JsonB(Value::Object(document.fields)))
     })))
+}
+
+/// Checks a manifest, makes it the current one of its connector type, and returns its version.
+#[pg_extern]
+fn _register_manifest(manifest: JsonB) -> Result<i32> {
+    let connector = Connector::from_json(&manifest.0).map_err(report)?;
+    Spi::connect_mut(|client| {
+        manifest::register(client, connector.connector_type(), connector.manifest(), false)
+    })
+}
+
+/// Refuses settings that cannot be right for a connector type; what is missing yet, or not known, is a warning.
+#[pg_extern(stable)]
+fn _check_settings(connector_type: &str, settings: JsonB) -> Result<()> {
+    let connector = Spi::connect(|client| manifest::current(client, connector_type))?;
+    for note in connector.check_settings(&settings.0).map_err(report)? {
+        pgrx::warning!("connector type \"{connector_type}\": {note}");
+    }
+    Ok(())
 }
 
 /// A PostgreSQL uuid as core has it.

@@ -262,6 +262,22 @@ pub fn payload(kind: &Kind, entity_id: Uuid, version: i64, golden: &Golden) -> V
     Value::Object(payload)
 }
 
+/// A field of a golden entity by the name that its changes go by; child rows are a list, and
+/// `deleted_at` tells whether it is deleted.
+pub fn field(kind: &Kind, golden: &Golden, name: &str) -> Value {
+    if name == "deleted_at" {
+        return Value::Bool(golden.deleted_at.is_some());
+    }
+    if kind.children.is_some_and(|children| children.field == name) {
+        return golden.children.iter().cloned().map(Value::Object).collect();
+    }
+    let column = golden.columns.get(name).or_else(|| {
+        let reference = name.strip_suffix("_id")?;
+        golden.columns.get(&format!("{reference}_birth_id"))
+    });
+    column.cloned().unwrap_or(Value::Null)
+}
+
 fn entity_row(change: &Change<'_>) -> Value {
     let mut row = change.after.columns.clone();
     row.insert("entity_id".to_owned(), json!(change.entity_id));

@@ -3,9 +3,11 @@
 
 mod create;
 mod deduplicate;
+mod fetch;
 mod log;
 mod normalize;
 pub mod record;
+mod reprocess;
 mod route;
 
 use crate::error::{Result, internal};
@@ -15,7 +17,7 @@ use nexus_core::canonical::Document;
 use nexus_core::connector::Connector;
 use nexus_core::error::{Code, Error};
 use nexus_core::identity::Scope;
-use nexus_core::normalize::{Headers, Outcome};
+use nexus_core::normalize::{FetchRequest, Headers, Outcome};
 use nexus_core::trace::TraceContext;
 use pgrx::iter::TableIterator;
 use pgrx::prelude::*;
@@ -23,6 +25,7 @@ use pgrx::{JsonB, Uuid as PgUuid};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::rc::Rc;
+use std::time::SystemTime;
 use uuid::Uuid;
 
 /// One request, on its way through the stages.
@@ -42,9 +45,12 @@ struct Request {
     delivery_key: Option<String>,
     emitted_at: Option<i64>,
     outcome: Outcome,
+    fetch: Vec<FetchRequest>,
     key: [u8; 32],
     /// The event that this one repeats.
     duplicate_of: Option<Uuid>,
+    /// The status of an event that is read again; `None` for a new one.
+    former_status: Option<String>,
     /// What create made of each document, for the event's `outcome`.
     results: Vec<Value>,
     /// Why no job was made, where documents came and none was.
@@ -55,8 +61,11 @@ struct Request {
 struct Source {
     scope: Scope,
     connector_type: String,
+    /// The manifest's version.
     version: i32,
     settings: Value,
+    /// Which reading of its events this is.
+    generation: i32,
     connector: Rc<Connector>,
 }
 
@@ -73,6 +82,10 @@ struct Handed {
 struct Batch {
     tenant_id: Uuid,
     requests: Vec<Request>,
+    /// Now, in microseconds since 1970.
+    at: i64,
+    /// The trace of what no single request did.
+    trace: TraceContext,
 }
 
 /// Takes in a batch. With a failure given, what the requests mean is not tried: they are kept in quarantine
@@ -113,35 +126,29 @@ fn _ingest_batch(
 }
 
 impl Batch {
+    fn new(tenant_id: Uuid, requests: Vec<Request>) -> Self {
+        let at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_micros();
+        let at = i64::try_from(at).unwrap_or(i64::MAX);
+        Self { tenant_id, requests, at, trace: TraceContext::begin(*Uuid::new_v4().as_bytes()) }
+    }
+
     fn read(tenant_id: PgUuid, requests: JsonB, bodies: Array<'_, &[u8]>) -> Result<Self> {
         let handed = Vec::<Handed>::deserialize(requests.0).map_err(internal)?;
         let requests = handed
             .into_iter()
             .zip(bodies.iter())
             .enumerate()
-            .map(|(place, (handed, body))| Request {
-                place,
-                connector_id: handed.connector_id,
-                headers: handed.headers.unwrap_or_else(|| Value::Object(Map::new())),
-                body: body.unwrap_or_default().to_vec(),
-                received_at: handed.received_at,
-                trace: handed
+            .map(|(place, (handed, body))| {
+                let headers = handed.headers.unwrap_or_else(|| Value::Object(Map::new()));
+                let trace = handed
                     .traceparent
                     .and_then(|text| TraceContext::parse(&text))
-                    .unwrap_or_else(|| TraceContext::begin(*Uuid::new_v4().as_bytes())),
-                event_id: Uuid::now_v7(),
-                source: None,
-                topic: None,
-                delivery_key: None,
-                emitted_at: None,
-                outcome: Outcome::Documents(Vec::new()),
-                key: [0; 32],
-                duplicate_of: None,
-                results: Vec::new(),
-                no_job: None,
+                    .unwrap_or_else(|| TraceContext::begin(*Uuid::new_v4().as_bytes()));
+                let body = body.unwrap_or_default().to_vec();
+                Request::new(place, handed.connector_id, Uuid::now_v7(), headers, body, handed.received_at, trace)
             })
             .collect();
-        Ok(Self { tenant_id: to_core(tenant_id), requests })
+        Ok(Self::new(to_core(tenant_id), requests))
     }
 
     /// The requests that become events, with their connectors.
@@ -154,6 +161,43 @@ impl Batch {
 }
 
 impl Request {
+    fn new(
+        place: usize,
+        connector_id: Uuid,
+        event_id: Uuid,
+        headers: Value,
+        body: Vec<u8>,
+        received_at: i64,
+        trace: TraceContext,
+    ) -> Self {
+        Self {
+            place,
+            connector_id,
+            headers,
+            body,
+            received_at,
+            trace,
+            event_id,
+            source: None,
+            topic: None,
+            delivery_key: None,
+            emitted_at: None,
+            outcome: Outcome::Documents(Vec::new()),
+            fetch: Vec::new(),
+            key: [0; 32],
+            duplicate_of: None,
+            former_status: None,
+            results: Vec::new(),
+            no_job: None,
+        }
+    }
+
+    /// Whether flows hear of it. What was accepted before has been through them, and a mapping that was mended
+    /// is no news from the source.
+    fn makes_jobs(&self) -> bool {
+        self.former_status.as_deref() != Some("accepted")
+    }
+
     fn headers(&self) -> Headers {
         Headers::from_json(&self.headers)
     }
@@ -174,7 +218,7 @@ impl Request {
     /// The event's status, and the code and reason where it is not `accepted`.
     fn status(&self) -> (&'static str, Option<&'static str>, Option<String>) {
         match &self.outcome {
-            Outcome::Documents(documents) if documents.is_empty() => {
+            Outcome::Documents(documents) if documents.is_empty() && self.fetch.is_empty() => {
                 ("ignored", None, Some("it carries no record of the canonical model".to_owned()))
             }
             Outcome::Documents(_) => ("accepted", None, None),

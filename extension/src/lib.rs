@@ -72,6 +72,12 @@ extension_sql_file!(
 
 // The way in.
 extension_sql_file!("../../sql/functions/ingest.sql", name = "ingest", requires = ["require"]);
+extension_sql_file!("../../sql/functions/reprocess.sql", name = "reprocess", requires = ["audit"]);
+extension_sql_file!(
+    "../../sql/functions/mapping_versions.sql",
+    name = "mapping_versions",
+    requires = ["require"]
+);
 extension_sql_file!("../../sql/functions/emit.sql", name = "emit", requires = ["require"]);
 
 // The way out.

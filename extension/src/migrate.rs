@@ -3,12 +3,11 @@
 //! Dumps carry the rows of such tables, and an extension update touches functions only.
 
 use crate::error::{Result, internal};
+use crate::manifest;
 use nexus_core::connector::{Connector, built_in};
-use pgrx::JsonB;
 use pgrx::iter::SetOfIterator;
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
-use sha2::{Digest, Sha256};
 
 /// Every migration ever, in order. A released one never changes.
 const MIGRATIONS: &[(&str, &str)] = &[
@@ -110,33 +109,11 @@ fn is_applied(client: &SpiClient<'_>, name: &str) -> Result<bool> {
     Ok(found == Some(true))
 }
 
-/// Puts this build's manifests into nexus.connector_type: as a new current version where they differ from what
-/// an earlier build brought.
+/// Puts this build's manifests into nexus.connector_type, where they differ from what an earlier build brought.
 fn seed_connector_types(client: &mut SpiClient<'_>) -> Result<()> {
     for (connector_type, text) in built_in() {
         let connector = Connector::from_toml(text).map_err(crate::error::report)?;
-        let manifest = serde_json::to_value(connector.manifest()).map_err(internal)?;
-        let sha256 = Sha256::digest(manifest.to_string()).to_vec();
-        let known: Option<bool> = client
-            .select(KNOWN_MANIFEST, None, &[(*connector_type).into(), sha256.clone().into()])
-            .and_then(|rows| rows.first().get_one())
-            .map_err(internal)?;
-        if known != Some(true) {
-            client.update(RETIRE_MANIFEST, None, &[(*connector_type).into()]).map_err(internal)?;
-            let arguments = [(*connector_type).into(), JsonB(manifest).into(), sha256.into()];
-            client.update(ADD_MANIFEST, None, &arguments).map_err(internal)?;
-        }
+        manifest::register(client, connector_type, connector.manifest(), true)?;
     }
     Ok(())
 }
-
-const KNOWN_MANIFEST: &str = "
-    select exists (select from nexus.connector_type m where m.connector_type = $1 and m.manifest_sha256 = $2)";
-
-const RETIRE_MANIFEST: &str =
-    "update nexus.connector_type m set is_current = false where m.connector_type = $1 and m.is_current";
-
-const ADD_MANIFEST: &str = "
-    insert into nexus.connector_type (connector_type, version, manifest, manifest_sha256, is_current)
-    select $1, coalesce(max(m.version), 0) + 1, $2, $3, true
-    from nexus.connector_type m where m.connector_type = $1";

@@ -27,10 +27,7 @@ set search_path to pg_catalog, nexus, pg_temp
 as $$
 #variable_conflict use_column
 begin
-    if not nexus._session_is('nexus_gateway') and not nexus._session_is('nexus_admin') then
-        raise insufficient_privilege using
-            message = format('role %I may not list tenants', session_user), detail = '{"code": "NX304"}';
-    end if;
+    perform nexus._require_operator('list tenants');
     return query select t.tenant_id, t.slug, t.name, t.is_active, t.created_at from nexus.tenant t;
 end;
 $$;
@@ -63,10 +60,8 @@ as $$
 begin
     perform nexus._require_platform($1);
     perform nexus._require_changes($4, array['name', 'settings', 'is_active', 'pinned_version']);
-    if jsonb_typeof($4 -> 'settings') <> 'object' then
-        raise invalid_parameter_value using
-            message = 'a connector''s settings must be a JSON object', detail = '{"code": "NX403"}';
-    end if;
+    perform nexus._check_settings(c.connector_type, $4 -> 'settings')
+    from nexus.connector c where c.tenant_id = $1 and c.connector_id = $3 and $4 ? 'settings';
     if jsonb_typeof($4 -> 'pinned_version') <> 'null' and not exists (
         select from nexus.connector_type m
         join nexus.connector c on c.connector_type = m.connector_type

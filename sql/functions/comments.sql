@@ -14,6 +14,13 @@ comment on function nexus._derived_id(uuid, uuid) is 'The id of what exists once
 comment on function nexus._matches_event_type(text[], text) is 'Whether one of a subscription''s patterns covers an event type.';
 comment on function nexus._check_flow(jsonb) is 'Refuses a flow''s definition that cannot work, naming the place.';
 comment on function nexus._check_subscription(text, text[]) is 'Refuses a subscription that cannot work, naming the place.';
+comment on function nexus._check_settings(text, jsonb) is
+    'Refuses settings that cannot be right for a connector type; what is missing yet, or not known, is a warning.';
+comment on function nexus._register_manifest(jsonb) is 'Checks a manifest and makes it the current one of its connector type; its version.';
+comment on function nexus._reprocess_batch(uuid, uuid[], jsonb) is
+    'Reads events again with the mapping as it is now; how many, how many are in quarantine, how many golden entities changed.';
+comment on function nexus._preview_batch(uuid, jsonb, uuid[], jsonb) is
+    'What reading events again with another manifest would change, nothing written.';
 comment on function nexus._erase_records(uuid, uuid[], bigint) is
     'Takes what is about a person out of records and their golden entities, for good.';
 comment on function nexus._ingest_batch(uuid, jsonb, bytea[], boolean, text) is

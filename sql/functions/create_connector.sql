@@ -14,6 +14,7 @@ begin
             message = format('there is no connector type "%s"', $3),
             hint = 'select connector_type from nexus.connector_type lists them.', detail = '{"code": "NX404"}';
     end if;
+    perform nexus._check_settings($3, coalesce($5, '{}'));
     begin
         insert into nexus.connector (tenant_id, connector_id, environment_id, connector_type, name, settings)
         values ($1, new_connector_id, $2, $3, $4, coalesce($5, '{}'));

@@ -6,11 +6,14 @@ create table nexus.connector_type (
     manifest        jsonb not null,
     manifest_sha256 bytea not null,
     is_current      boolean not null,
+    is_built_in     boolean not null,
     registered_at   timestamptz not null default now(),
     primary key (connector_type, version)
 );
 comment on table nexus.connector_type is
     'Manifests by platform and version. The current one serves every connector that pins none.';
+comment on column nexus.connector_type.is_built_in is
+    'It came with Nexus. A newer one of these becomes current by itself only while no other one is.';
 create unique index connector_type_current_idx on nexus.connector_type (connector_type) where is_current;
 
 create table nexus.connector (
@@ -21,6 +24,7 @@ create table nexus.connector (
     pinned_version integer,
     name           text not null,
     settings       jsonb not null default '{}',
+    generation     integer not null default 0,
     is_active      boolean not null default true,
     created_at     timestamptz not null default now(),
     updated_at     timestamptz not null default now(),
@@ -31,6 +35,8 @@ create table nexus.connector (
 );
 comment on table nexus.connector is 'One connected shop, marketplace or ERP. Its secrets are in nexus.secret.';
 comment on column nexus.connector.pinned_version is 'The manifest version to stay on; null follows the current one.';
+comment on column nexus.connector.generation is
+    'How often its events have been read anew. Claims of a later reading stand above those of an earlier one.';
 comment on column nexus.connector.settings is 'Settings the manifest asks for, such as time_zone. Never secrets.';
 
 create table nexus.flow (

@@ -37,6 +37,7 @@ comment on column nexus.event.outcome is
 comment on column nexus.event.delivery_key is 'The platform''s own id of the delivery, where it has one.';
 comment on column nexus.event.emitted_at is 'When the platform says it sent it.';
 create index event_trace_id_idx on nexus.event (tenant_id, trace_id);
+create index event_connector_id_idx on nexus.event (tenant_id, connector_id, event_id);
 
 create table nexus.idempotency_key (
     tenant_id     uuid not null,
@@ -61,12 +62,12 @@ create table nexus.source_record (
     document            jsonb compression lz4 not null,
     source_time         timestamptz not null,
     observed_at         timestamptz not null,
-    group_versions      jsonb,
-    deleted_source_time timestamptz,
-    deleted_observed_at timestamptz,
-    is_deleted          boolean not null,
+    generation          integer not null,
     event_id            uuid not null,
     manifest_version    integer not null,
+    group_stamps        jsonb,
+    tombstone           jsonb,
+    is_deleted          boolean not null,
     created_at          timestamptz not null,
     updated_at          timestamptz not null,
     primary key (tenant_id, birth_id),
@@ -82,11 +83,59 @@ comment on column nexus.source_record.document is 'The canonical document as thi
 comment on column nexus.source_record.source_time is
     'When the source says it last changed, no later than observed_at + 5 minutes; the first part of the version.';
 comment on column nexus.source_record.observed_at is 'When we, or the platform sending it, saw that claim; the second part of the version.';
-comment on column nexus.source_record.group_versions is
-    'Versions of the field groups that differ from the record''s: {"group": [source_time, observed_at]} in microseconds since 1970.';
+comment on column nexus.source_record.generation is
+    'Which reading of the connector''s events the latest claim comes from; see nexus.reprocess.';
+comment on column nexus.source_record.group_stamps is
+    'Where field groups come from whose claim is not the latest one: {"group": [generation, source_time, observed_at, event_id, manifest_version]}, times in microseconds since 1970.';
+comment on column nexus.source_record.tombstone is 'The latest delete, in the form of a group''s stamp.';
 comment on column nexus.source_record.is_deleted is 'The latest claim of this source is that the record is gone.';
-comment on column nexus.source_record.event_id is 'The event that last raised the version.';
+comment on column nexus.source_record.event_id is 'The event that carried the latest claim: where the values come from that group_stamps does not name.';
 create index source_record_entity_id_idx on nexus.source_record (tenant_id, entity_id);
+
+create table nexus.fetch_request (
+    tenant_id        uuid not null,
+    fetch_request_id uuid not null,
+    environment_id   uuid not null,
+    connector_id     uuid not null,
+    kind             text not null,
+    external_id      text not null,
+    event_id         uuid not null,
+    requested_at     timestamptz not null,
+    primary key (tenant_id, fetch_request_id)
+);
+comment on table nexus.fetch_request is
+    'Records that a payload named without saying what is in them: to be fetched from their source. One row a record.';
+comment on column nexus.fetch_request.fetch_request_id is 'The birth_id of the record to be fetched.';
+comment on column nexus.fetch_request.event_id is 'The event that asked for it last.';
+
+create table nexus.reprocessing (
+    tenant_id        uuid not null,
+    reprocessing_id  uuid not null,
+    environment_id   uuid not null,
+    connector_id     uuid not null,
+    generation       integer not null,
+    manifest_version integer not null,
+    first_event_id   uuid not null,
+    next_event_id    uuid not null,
+    next_birth_id    uuid,
+    events           bigint not null default 0,
+    quarantined      bigint not null default 0,
+    entities         bigint not null default 0,
+    actor            text not null,
+    started_at       timestamptz not null default now(),
+    finished_at      timestamptz,
+    is_superseded    boolean not null default false,
+    primary key (tenant_id, reprocessing_id)
+);
+comment on table nexus.reprocessing is
+    'Readings of a connector''s events with the mapping as it is now, from the newest to the oldest, and how far each has come.';
+comment on column nexus.reprocessing.generation is 'The claims of this reading bear it, and stand above those of any before.';
+comment on column nexus.reprocessing.first_event_id is 'The oldest event to be read: the least id, or that of the time asked for.';
+comment on column nexus.reprocessing.next_event_id is 'Events from here on have been read; those before are next.';
+comment on column nexus.reprocessing.next_birth_id is
+    'Once all events have been read: records up to here have lost what only an earlier reading claimed.';
+comment on column nexus.reprocessing.is_superseded is 'Another reading began, with another mapping, before this one had ended.';
+create unique index reprocessing_open_idx on nexus.reprocessing (tenant_id, connector_id) where finished_at is null;
 
 create table nexus.source_record_alias (
     tenant_id uuid not null,

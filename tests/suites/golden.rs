@@ -11,8 +11,8 @@ pub async fn state(client: &Client, connector: &Connector) -> Value {
     let ids: &[&(dyn tokio_postgres::types::ToSql + Sync)] = &[&connector.tenant_id, &connector.connector_id];
     let records = "select coalesce(jsonb_agg(jsonb_build_object(
             'kind', r.kind, 'external_id', r.external_id, 'document', r.document, 'source_time', r.source_time,
-            'observed_at', r.observed_at, 'groups', r.group_versions, 'is_deleted', r.is_deleted,
-            'deleted_at', jsonb_build_array(r.deleted_source_time, r.deleted_observed_at))
+            'observed_at', r.observed_at, 'is_deleted', r.is_deleted, 'tombstone', r.tombstone - 3,
+            'groups', (select jsonb_object_agg(g.key, g.value - 3) from jsonb_each(r.group_stamps) g))
             order by r.kind, r.external_id), '[]')
         from nexus.source_record r where r.tenant_id = $1 and r.connector_id = $2";
     let records: Value = client.query_one(records, ids).await.unwrap().get(0);

@@ -30,6 +30,35 @@ impl Connector {
         Ok(settings)
     }
 
+    /// Checks the settings of an instance that is being set up. Refused is what cannot be right: a value that
+    /// does not fit. What is missing yet, or not known, is returned to be told.
+    pub fn check_settings(&self, given: &Value) -> Result<Vec<Error>, Error> {
+        let schema = &self.manifest.auth.settings;
+        let (Some(keywords), Some(members)) = (schema.as_object(), given.as_object()) else {
+            return match given.is_object() || given.is_null() {
+                true => Ok(Vec::new()),
+                false => Err(Error::new(Code::InvalidArgument, "must be of type object").at("settings")),
+            };
+        };
+        let mut lenient = keywords.clone();
+        lenient.remove("required");
+        lenient.remove("additionalProperties");
+        check(&Value::Object(lenient), given, "settings")?;
+        let empty = Map::new();
+        let known = schema["properties"].as_object().unwrap_or(&empty);
+        let missing = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let missing = missing.filter(|name| !members.contains_key(*name) && known.get(*name).and_then(|schema| schema.get("default")).is_none());
+        let is_closed = schema["additionalProperties"] == Value::Bool(false);
+        let unknown = members.keys().filter(|name| is_closed && !known.contains_key(*name));
+        let told = |name: &str, reason: &str| {
+            Error::new(Code::InvalidArgument, reason).at(format!("settings.{name}"))
+        };
+        Ok(missing
+            .map(|name| told(name, "is required"))
+            .chain(unknown.map(|name| told(name, "is not known to the connector type")))
+            .collect())
+    }
+
     /// Checks an instance's secrets, an object of texts. The error names the secret and tells nothing of it.
     pub fn check_secrets(&self, given: &Value) -> Result<(), Error> {
         let schema = &self.manifest.auth.secrets;

@@ -1,13 +1,13 @@
 //! Stage 6: the event itself, with what came of it, and a line for each duplicate.
 
-use super::Batch;
+use super::{Batch, Request, Source};
 use crate::error::Result;
 use crate::functions::from_core;
 use crate::instant::timestamptz;
 use crate::plan;
 use pgrx::JsonB;
 use pgrx::spi::SpiClient;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 const INSERT_EVENTS: &str = concat!(
@@ -34,18 +34,11 @@ pub fn run(client: &mut SpiClient<'_>, batch: &Batch, is_verified: bool) -> Resu
     let mut events = Vec::new();
     for (request, source) in batch.events() {
         bodies.push(&request.body);
-        let (status, reason_code, reason) = request.status();
-        events.push(json!({
-            "event_id": request.event_id,
+        let mut event = row(request, source);
+        let received = json!({
             "environment_id": source.scope.environment_id,
             "connector_id": request.connector_id,
             "connector_type": source.connector_type,
-            "manifest_version": source.version,
-            "topic": request.topic,
-            "status": status,
-            "reason_code": reason_code,
-            "reason": reason,
-            "outcome": (status == "accepted").then(|| outcome(request)),
             "trace_id": request.trace.trace_id,
             "parent_span_id": request.trace.parent_span_id,
             "delivery_key": request.delivery_key,
@@ -53,7 +46,11 @@ pub fn run(client: &mut SpiClient<'_>, batch: &Batch, is_verified: bool) -> Resu
             "received_at": request.received_at,
             "headers": request.headers,
             "body": bodies.len(),
-        }));
+        });
+        if let (Value::Object(event), Value::Object(received)) = (&mut event, received) {
+            event.extend(received);
+        }
+        events.push(event);
     }
     if !events.is_empty() {
         let bodies: Vec<Vec<u8>> = bodies.into_iter().map(<[u8]>::to_vec).collect();
@@ -81,7 +78,38 @@ pub fn run(client: &mut SpiClient<'_>, batch: &Batch, is_verified: bool) -> Resu
     Ok(())
 }
 
-fn outcome(request: &super::Request) -> Value {
+const UPDATE_EVENTS: &str = "
+    update nexus.event e set manifest_version = r.manifest_version, topic = r.topic, status = r.status,
+        reason_code = r.reason_code, reason = r.reason, outcome = r.outcome
+    from jsonb_to_recordset($2) as r(event_id uuid, manifest_version integer, topic text, status text,
+                                     reason_code text, reason text, outcome jsonb)
+    where e.tenant_id = $1 and e.event_id = r.event_id";
+
+/// Notes on events that were read again what came of them now.
+pub fn update(client: &mut SpiClient<'_>, batch: &Batch) -> Result<()> {
+    let rows: Vec<Value> = batch.events().map(|(request, source)| row(request, source)).collect();
+    if !rows.is_empty() {
+        let rows = JsonB(Value::Array(rows));
+        plan::run(client, UPDATE_EVENTS, &[from_core(batch.tenant_id).into(), rows.into()])?;
+    }
+    Ok(())
+}
+
+/// What an event's row says of what came of it.
+fn row(request: &Request, source: &Source) -> Value {
+    let (status, reason_code, reason) = request.status();
+    json!({
+        "event_id": request.event_id,
+        "manifest_version": source.version,
+        "topic": request.topic,
+        "status": status,
+        "reason_code": reason_code,
+        "reason": reason,
+        "outcome": (status == "accepted").then(|| outcome(request)),
+    })
+}
+
+fn outcome(request: &Request) -> Value {
     let mut results = request.results.clone();
     results.sort_by_key(|result| result["number"].as_u64());
     for result in &mut results {
@@ -89,8 +117,12 @@ fn outcome(request: &super::Request) -> Value {
             result.remove("number");
         }
     }
-    match request.no_job {
-        Some(reason) => json!({ "documents": results, "no_job": reason }),
-        None => json!({ "documents": results }),
+    let mut outcome = Map::from_iter([("documents".to_owned(), Value::Array(results))]);
+    if !request.fetch.is_empty() {
+        let named =
+            request.fetch.iter().map(|fetch| json!({ "kind": fetch.kind, "external_id": fetch.external_id }));
+        outcome.insert("fetch".to_owned(), named.collect());
     }
+    outcome.extend(request.no_job.map(|reason| ("no_job".to_owned(), json!(reason))));
+    Value::Object(outcome)
 }

@@ -14,19 +14,28 @@ use std::rc::Rc;
 use uuid::Uuid;
 
 /// Active connectors among those named, in the environment the session is bound to, if it is bound to one. They
-/// cannot go while the batch is under way: what deletes a tenant waits here, and later batches find none.
+/// cannot go or begin another reading of their events while the batch is under way: what deletes a tenant or
+/// reprocesses waits here, and later batches see it.
 const CONNECTORS: &str = "
-    select c.connector_id, c.environment_id, c.connector_type, m.version, c.settings
+    select c.connector_id, c.environment_id, c.connector_type, m.version, c.settings, c.generation
     from nexus.connector c
     join nexus.connector_type m on m.connector_type = c.connector_type
      and (m.version = c.pinned_version or (c.pinned_version is null and m.is_current))
     where c.tenant_id = $1 and c.connector_id = any ($2) and c.is_active
       and ((select nexus.current_environment_id()) is null
            or c.environment_id = (select nexus.current_environment_id()))
-    for key share of c";
+    order by c.connector_id
+    for share of c";
 
+/// Finds what every request of the batch means, with its connector's manifest as it is now.
 pub fn run(client: &mut SpiClient<'_>, batch: &mut Batch, failure: Option<&str>) -> Result<()> {
     let sources = sources(client, batch)?;
+    each(batch, &sources, failure);
+    Ok(())
+}
+
+/// The same with connectors that are known.
+pub fn each(batch: &mut Batch, sources: &HashMap<Uuid, Rc<Source>>, failure: Option<&str>) {
     for request in &mut batch.requests {
         let Some(source) = sources.get(&request.connector_id) else {
             continue;
@@ -49,24 +58,33 @@ pub fn run(client: &mut SpiClient<'_>, batch: &mut Batch, failure: Option<&str>)
         request.delivery_key = normalized.delivery_id.take();
         request.emitted_at = normalized.emitted_at;
         request.outcome = normalized.outcome;
+        request.fetch = normalized.fetch;
         request.source = Some(Rc::clone(source));
     }
-    Ok(())
 }
 
-fn sources(client: &mut SpiClient<'_>, batch: &Batch) -> Result<HashMap<Uuid, Rc<Source>>> {
+/// The connectors of the batch.
+pub fn sources(client: &mut SpiClient<'_>, batch: &Batch) -> Result<HashMap<Uuid, Rc<Source>>> {
     let mut ids: Vec<Uuid> = batch.requests.iter().map(|request| request.connector_id).collect();
     ids.sort_unstable();
     ids.dedup();
     let ids: Vec<PgUuid> = ids.into_iter().map(from_core).collect();
     let mut found = Vec::new();
     for row in plan::run(client, CONNECTORS, &[from_core(batch.tenant_id).into(), ids.into()])? {
-        let (Some(connector_id), Some(environment_id), Some(connector_type), Some(version), Some(settings)) = (
+        let (
+            Some(connector_id),
+            Some(environment_id),
+            Some(connector_type),
+            Some(version),
+            Some(settings),
+            Some(generation),
+        ) = (
             row.get::<PgUuid>(1).map_err(internal)?,
             row.get::<PgUuid>(2).map_err(internal)?,
             row.get::<String>(3).map_err(internal)?,
             row.get::<i32>(4).map_err(internal)?,
             row.get::<JsonB>(5).map_err(internal)?,
+            row.get::<i32>(6).map_err(internal)?,
         ) else {
             continue;
         };
@@ -75,13 +93,13 @@ fn sources(client: &mut SpiClient<'_>, batch: &Batch) -> Result<HashMap<Uuid, Rc
             environment_id: to_core(environment_id),
             connector_id: to_core(connector_id),
         };
-        found.push((scope, connector_type, version, settings.0));
+        found.push((scope, connector_type, version, settings.0, generation));
     }
     found
         .into_iter()
-        .map(|(scope, connector_type, version, settings)| {
+        .map(|(scope, connector_type, version, settings, generation)| {
             let connector = manifest::compiled(client, &connector_type, version)?;
-            let source = Source { scope, connector_type, version, settings, connector };
+            let source = Source { scope, connector_type, version, settings, generation, connector };
             Ok((scope.connector_id, Rc::new(source)))
         })
         .collect()

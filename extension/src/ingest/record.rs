@@ -6,11 +6,13 @@ use crate::instant::{microseconds, timestamptz};
 use crate::plan;
 use nexus_core::canonical::Kind;
 use nexus_core::identity::Scope;
-use nexus_core::register::{Record, Version};
+use nexus_core::register::{Record, Stamp, Version};
 use nexus_core::survivorship::{Claims, Golden, project};
 use pgrx::spi::{SpiClient, SpiHeapTupleData};
 use pgrx::{FromDatum, IntoDatum, JsonB, Uuid as PgUuid};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// A source record, as it stands or is to stand.
@@ -23,16 +25,13 @@ pub struct Stored {
     /// The golden entity it contributes to.
     pub entity_id: Uuid,
     pub record: Record,
-    /// The event and manifest version that last raised it.
-    pub event_id: Uuid,
-    pub manifest_version: i32,
 }
 
 macro_rules! row_type {
     () => {
         "birth_id uuid, environment_id uuid, connector_id uuid, kind text, external_id text, entity_id uuid,
-         document jsonb, source_time bigint, observed bigint, group_versions jsonb, deleted_source bigint,
-         deleted_observed bigint, is_deleted boolean, event_id uuid, manifest_version integer"
+         document jsonb, source_time bigint, observed bigint, generation integer, event_id uuid,
+         manifest_version integer, group_stamps jsonb, tombstone jsonb, is_deleted boolean"
     };
 }
 
@@ -41,12 +40,11 @@ macro_rules! row_type {
 const INSERT_OR_LOCK: &str = concat!(
     "with inserted as (
         insert into nexus.source_record as s (tenant_id, birth_id, environment_id, connector_id, kind, external_id,
-            entity_id, document, source_time, observed_at, group_versions, deleted_source_time, deleted_observed_at,
-            is_deleted, event_id, manifest_version, created_at, updated_at)
+            entity_id, document, source_time, observed_at, generation, event_id, manifest_version, group_stamps,
+            tombstone, is_deleted, created_at, updated_at)
         select $1, r.birth_id, r.environment_id, r.connector_id, r.kind, r.external_id, r.entity_id, r.document, ",
-    timestamptz!("r.source_time"), ", ", timestamptz!("r.observed"), ", r.group_versions, ",
-    timestamptz!("r.deleted_source"), ", ", timestamptz!("r.deleted_observed"),
-    ", r.is_deleted, r.event_id, r.manifest_version, now(), now()
+    timestamptz!("r.source_time"), ", ", timestamptz!("r.observed"),
+    ", r.generation, r.event_id, r.manifest_version, r.group_stamps, r.tombstone, r.is_deleted, now(), now()
         from jsonb_to_recordset($2) as r(", row_type!(), ")
         order by r.birth_id
         on conflict (tenant_id, birth_id) do update set birth_id = s.birth_id where false
@@ -58,22 +56,21 @@ macro_rules! stored {
     ($locking:literal) => {
         concat!(
             "select s.birth_id, s.environment_id, s.connector_id, s.kind, s.external_id, s.entity_id, s.document, ",
-            microseconds!("s.source_time"), ", ", microseconds!("s.observed_at"), ", s.group_versions, ",
-            microseconds!("s.deleted_source_time"), ", ", microseconds!("s.deleted_observed_at"),
-            ", s.event_id, s.manifest_version
+            microseconds!("s.source_time"), ", ", microseconds!("s.observed_at"),
+            ", s.generation, s.event_id, s.manifest_version, s.group_stamps, s.tombstone
             from nexus.source_record s where s.tenant_id = $1 and s.birth_id = any ($2) order by s.birth_id ", $locking
         )
     };
 }
 
-const LOCKED: &str = stored!("");
+const READ: &str = stored!("");
 const LOCK: &str = stored!("for update");
 
 const UPDATE: &str = concat!(
     "update nexus.source_record s set external_id = r.external_id, document = r.document, source_time = ", timestamptz!("r.source_time"),
-    ", observed_at = ", timestamptz!("r.observed"), ", group_versions = r.group_versions, deleted_source_time = ",
-    timestamptz!("r.deleted_source"), ", deleted_observed_at = ", timestamptz!("r.deleted_observed"),
-    ", is_deleted = r.is_deleted, event_id = r.event_id, manifest_version = r.manifest_version, updated_at = now()
+    ", observed_at = ", timestamptz!("r.observed"), ", generation = r.generation, event_id = r.event_id,
+    manifest_version = r.manifest_version, group_stamps = r.group_stamps, tombstone = r.tombstone,
+    is_deleted = r.is_deleted, updated_at = now()
     from jsonb_to_recordset($2) as r(", row_type!(), ")
     where s.tenant_id = $1 and s.birth_id = r.birth_id"
 );
@@ -88,9 +85,9 @@ pub fn insert_or_lock(client: &mut SpiClient<'_>, tenant_id: Uuid, records: &[&S
     Ok(inserted)
 }
 
-/// The records as the table holds them, after [`insert_or_lock`] has locked them.
-pub fn locked(client: &mut SpiClient<'_>, tenant_id: Uuid, ids: &[Uuid]) -> Result<Vec<Stored>> {
-    select(client, LOCKED, tenant_id, ids)
+/// The records as the table holds them, unlocked, or locked by [`insert_or_lock`] before.
+pub fn read(client: &mut SpiClient<'_>, tenant_id: Uuid, ids: &[Uuid]) -> Result<Vec<Stored>> {
+    select(client, READ, tenant_id, ids)
 }
 
 /// Locks the records, in the order of their ids.
@@ -121,28 +118,31 @@ pub fn update(client: &mut SpiClient<'_>, tenant_id: Uuid, records: &[&Stored]) 
     Ok(())
 }
 
-fn version(source_time: Option<i64>, observed: Option<i64>) -> Option<Version> {
-    Some(Version { source_time: source_time?, observed: observed? })
+fn stamp_to_json(stamp: &Stamp) -> Value {
+    let Version { generation, source_time, observed } = stamp.version;
+    json!([generation, source_time, observed, stamp.event_id, stamp.manifest_version])
 }
 
-fn read(
+fn stamp_from_json(value: &Value) -> Result<Stamp> {
+    let (generation, source_time, observed, event_id, manifest_version) =
+        Deserialize::deserialize(value).map_err(internal)?;
+    Ok(Stamp { version: Version { generation, source_time, observed }, event_id, manifest_version })
+}
+
+fn record_of(
     kind: &Kind,
     fields: Map<String, Value>,
-    base: Version,
+    base: Stamp,
     exceptions: Option<&Value>,
-    tombstone: Option<Version>,
-) -> Record {
-    let exception = |group: &str| {
-        let pair = exceptions?.get(group)?;
-        version(pair.get(0).and_then(Value::as_i64), pair.get(1).and_then(Value::as_i64))
-    };
+    tombstone: Option<&Value>,
+) -> Result<Record> {
+    let mut groups = BTreeMap::new();
     // A claimed group has all its members in the document, so any of them tells.
-    let groups = kind
-        .groups()
-        .filter(|group| kind.group_members(group).any(|name| fields.contains_key(name)))
-        .map(|group| (group.to_owned(), exception(group).unwrap_or(base)))
-        .collect();
-    Record { fields, groups, tombstone }
+    for group in kind.groups().filter(|group| kind.group_members(group).any(|name| fields.contains_key(name))) {
+        let exception = exceptions.and_then(|stamps| stamps.get(group)).map(stamp_from_json).transpose()?;
+        groups.insert(group.to_owned(), exception.unwrap_or(base));
+    }
+    Ok(Record { fields, groups, tombstone: tombstone.map(stamp_from_json).transpose()? })
 }
 
 /// A column that the table says is not null.
@@ -154,15 +154,24 @@ fn required<T: FromDatum + IntoDatum>(row: &SpiHeapTupleData<'_>, place: usize) 
 
 impl Stored {
     fn from_row(tenant_id: Uuid, row: &SpiHeapTupleData<'_>) -> Result<Self> {
-        let number = |place: usize| row.get::<i64>(place).map_err(internal);
+        let json = |place: usize| row.get::<JsonB>(place).map_err(internal);
         let kind = Kind::named(&required::<String>(row, 4)?).map_err(internal)?;
         let document = match required::<JsonB>(row, 7)?.0 {
             Value::Object(fields) => fields,
             _ => Map::new(),
         };
-        let base = Version { source_time: required(row, 8)?, observed: required(row, 9)? };
-        let exceptions = row.get::<JsonB>(10).map_err(internal)?.map(|versions| versions.0);
-        let tombstone = version(number(11)?, number(12)?);
+        let base = Stamp {
+            version: Version {
+                source_time: required(row, 8)?,
+                observed: required(row, 9)?,
+                generation: required(row, 10)?,
+            },
+            event_id: to_core(required(row, 11)?),
+            manifest_version: required(row, 12)?,
+        };
+        let (exceptions, tombstone) = (json(13)?, json(14)?);
+        let exceptions = exceptions.as_ref().map(|stamps| &stamps.0);
+        let tombstone = tombstone.as_ref().map(|stamp| &stamp.0);
         Ok(Self {
             kind,
             scope: Scope {
@@ -173,16 +182,14 @@ impl Stored {
             birth_id: to_core(required(row, 1)?),
             external_id: required(row, 5)?,
             entity_id: to_core(required(row, 6)?),
-            record: read(kind, document, base, exceptions.as_ref(), tombstone),
-            event_id: to_core(required(row, 13)?),
-            manifest_version: required(row, 14)?,
+            record: record_of(kind, document, base, exceptions, tombstone)?,
         })
     }
 
-    /// The entity these claims make, were this its only record.
-    pub fn project(&self) -> Option<Golden> {
+    /// The entity that claims of this record make, were it the only one.
+    pub fn project(&self, record: &Record) -> Option<Golden> {
         let claims = Claims {
-            record: &self.record,
+            record,
             scope: self.scope,
             external_id: &self.external_id,
             birth_id: self.birth_id,
@@ -192,15 +199,19 @@ impl Stored {
     }
 
     fn to_row(&self) -> Value {
-        // The record's version is its latest group's, so that the common record, all of it from one snapshot,
-        // needs no version per group.
+        // The record's stamp is its latest claim's, so that the common record, all of it from one snapshot, needs
+        // none per group. One that claims nothing any more keeps no stamp either.
         let record = &self.record;
-        let base = record.latest_claim().unwrap_or_else(|| record.version());
+        let base = record.stamp().unwrap_or(Stamp {
+            version: Version::new(0, None, 0),
+            event_id: Uuid::nil(),
+            manifest_version: 0,
+        });
         let exceptions: Map<String, Value> = record
             .groups
             .iter()
-            .filter(|(_, version)| **version != base)
-            .map(|(group, version)| (group.clone(), json!([version.source_time, version.observed])))
+            .filter(|(_, stamp)| **stamp != base)
+            .map(|(group, stamp)| (group.clone(), stamp_to_json(stamp)))
             .collect();
         json!({
             "birth_id": self.birth_id,
@@ -210,14 +221,14 @@ impl Stored {
             "external_id": self.external_id,
             "entity_id": self.entity_id,
             "document": record.fields,
-            "source_time": base.source_time,
-            "observed": base.observed,
-            "group_versions": if exceptions.is_empty() { Value::Null } else { Value::Object(exceptions) },
-            "deleted_source": record.tombstone.map(|version| version.source_time),
-            "deleted_observed": record.tombstone.map(|version| version.observed),
-            "is_deleted": record.is_deleted(),
-            "event_id": self.event_id,
-            "manifest_version": self.manifest_version,
+            "source_time": base.version.source_time,
+            "observed": base.version.observed,
+            "generation": base.version.generation,
+            "event_id": base.event_id,
+            "manifest_version": base.manifest_version,
+            "group_stamps": if exceptions.is_empty() { Value::Null } else { Value::Object(exceptions) },
+            "tombstone": record.tombstone.as_ref().map(stamp_to_json),
+            "is_deleted": record.is_deleted() || record.stamp().is_none(),
         })
     }
 }
