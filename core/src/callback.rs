@@ -12,6 +12,8 @@ use sha2::Sha256;
 use uuid::Uuid;
 
 const PREFIX: &str = "cb_";
+/// 52 bytes in base64.
+const LENGTH: usize = 70;
 
 /// What a token says, once its seal has been checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +46,26 @@ pub fn verify(key: &DataKey, job_id: Uuid, token: &str) -> Result<Callback, Erro
     let claim = [tenant.as_slice(), &attempt].concat();
     mac(key, &claim, job_id).verify_slice(&seal).map_err(|_| refused())?;
     Ok(Callback { tenant_id: Uuid::from_bytes(tenant), attempt: i32::from_be_bytes(attempt) })
+}
+
+/// The text without the tokens in it. A destination may repeat what it was sent, and what it answers is kept,
+/// for people to read who may not end jobs.
+pub fn without_tokens(text: &str) -> String {
+    let (mut kept, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(at) = rest.find(PREFIX) {
+        let (before, after) = rest.split_at(at + PREFIX.len());
+        kept.push_str(before);
+        let is_token = after.as_bytes().get(..LENGTH).is_some_and(|token| {
+            token.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+        });
+        rest = if is_token {
+            kept.push('…');
+            &after[LENGTH..]
+        } else {
+            after
+        };
+    }
+    kept + rest
 }
 
 type Parts = (([u8; 16], [u8; 4]), [u8; 32]);
@@ -87,5 +109,13 @@ mod tests {
         for bad in ["", "cb_", "cb_AAAA", "xx"] {
             assert!(verify(&key, job, bad).is_err() && tenant_of(bad).is_none());
         }
+    }
+
+    #[test]
+    fn a_token_is_taken_out_of_a_text() {
+        let token = token(&DataKey::new([1; 32]), Uuid::from_u128(1), Uuid::from_u128(2), 3);
+        let echo = format!("{{\"a\":\"cb_b\",\"callback_token\":\"{token}\"}}cb_");
+        assert_eq!(without_tokens(&echo), "{\"a\":\"cb_b\",\"callback_token\":\"cb_…\"}cb_");
+        assert_eq!(without_tokens(&token[..token.len() - 1]), token[..token.len() - 1]);
     }
 }

@@ -25,6 +25,7 @@ pub mod idempotency;
 pub mod identity;
 pub mod mapping;
 pub mod normalize;
+pub mod person;
 pub mod register;
 pub mod retry;
 pub mod routing;

@@ -160,8 +160,12 @@ impl Record {
     /// Takes out the claims that `is_obsolete` tells: those of an earlier reading of events that have been read
     /// again since, and did not claim them any more. Whether there were any.
     pub fn forget(&mut self, kind: &Kind, is_obsolete: impl Fn(&Stamp) -> bool) -> bool {
-        let obsolete: Vec<String> =
-            self.groups.iter().filter(|(_, claim)| is_obsolete(claim)).map(|(group, _)| group.clone()).collect();
+        let obsolete: Vec<String> = self
+            .groups
+            .iter()
+            .filter(|(_, claim)| is_obsolete(claim))
+            .map(|(group, _)| group.clone())
+            .collect();
         for group in &obsolete {
             self.groups.remove(group);
             for name in kind.group_members(group) {
@@ -189,20 +193,15 @@ impl Record {
         if was_deleted == self.is_deleted() { Joined::Raised } else { Joined::Changed }
     }
 
-    fn join_group(
-        &mut self,
-        kind: &Kind,
-        group: &str,
-        claimed: Map<String, Value>,
-        stamp: Stamp,
-    ) -> Joined {
+    fn join_group(&mut self, kind: &Kind, group: &str, claimed: Map<String, Value>, stamp: Stamp) -> Joined {
         let known = self.groups.get(group).copied();
         let held = kind.group_of(group, &self.fields);
         let is_same = known.is_some() && is_same_content(kind, &held, &claimed);
         match known {
             Some(known) if known.version > stamp.version => return Joined::Stale,
             // The same event, mapped otherwise: what it says now is what it says.
-            Some(known) if known.version == stamp.version && known.event_id == stamp.event_id && !is_same => {}
+            Some(known) if known.version == stamp.version && known.event_id == stamp.event_id && !is_same => {
+            }
             // The same moment with another content: the hash decides, so that every order of arrival agrees.
             Some(known)
                 if known.version == stamp.version

@@ -18,6 +18,7 @@ pub(crate) use key::origin as key_origin;
 use crate::connector::{Receive, Scheme};
 use crate::error::{Code, Error};
 use crate::normalize::Headers;
+use serde_json::Value;
 
 /// A request whose signature is to be checked.
 #[derive(Debug, Clone, Copy)]
@@ -67,6 +68,24 @@ pub fn verify(receive: &Receive, request: &SignedRequest<'_>, secrets: &[&[u8]])
     }
     Err(Error::new(Code::InvalidSignature, "the signature is missing, wrong or too old")
         .hint("check the connector's secret, and that the body reaches Nexus unchanged"))
+}
+
+/// Whether platforms of this scheme send the secret itself, so that what is stored of a request must be
+/// [`masked`] first.
+pub fn sends_secret(receive: &Receive) -> bool {
+    matches!(receive.signature.scheme, Scheme::StaticHeader | Scheme::BodyToken | Scheme::SecretPath)
+}
+
+/// The text with `***` where it repeats a secret, as it is or as JSON writes it.
+pub fn masked(text: &str, secrets: &[&[u8]]) -> String {
+    let secrets = secrets.iter().filter_map(|secret| std::str::from_utf8(secret).ok());
+    secrets.filter(|secret| !secret.is_empty()).fold(text.to_owned(), |text, secret| {
+        let quoted = Value::from(secret).to_string();
+        let escaped = &quoted[1..quoted.len() - 1];
+        [&escaped.replace('/', "\\/"), escaped, secret]
+            .iter()
+            .fold(text, |text, form| text.replace(*form, "***"))
+    })
 }
 
 /// The answer to a request that is a handshake and not an event, `None` for any other request; for

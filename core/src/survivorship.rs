@@ -105,7 +105,8 @@ fn precedence<'a>(kind: &Kind, group: &str, claim: &Claims<'a>) -> Precedence<'a
         kind.group_members(group).all(|name| claim.record.fields.get(name).is_none_or(Value::is_null));
     let stamp = claim.record.groups.get(group).copied().or_else(|| claim.record.stamp());
     // The generation is of no account between records: it tells how often a connector was reprocessed.
-    let time = stamp.map_or((i64::MIN, i64::MIN), |stamp| (stamp.version.source_time, stamp.version.observed));
+    let time =
+        stamp.map_or((i64::MIN, i64::MIN), |stamp| (stamp.version.source_time, stamp.version.observed));
     let bucket = time.0.div_euclid(BUCKET);
     (is_empty, claim.rank, Reverse(bucket), claim.scope.connector_id, Reverse(time), claim.external_id)
 }

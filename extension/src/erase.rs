@@ -4,9 +4,22 @@ use crate::error::Result;
 use crate::functions::to_core;
 use crate::golden::{self, Change};
 use crate::ingest::record;
-use pgrx::Uuid as PgUuid;
+use nexus_core::person;
 use pgrx::prelude::*;
+use pgrx::{JsonB, Uuid as PgUuid};
 use uuid::Uuid;
+
+/// The e-mail addresses among these that are somebody's own, as identity keys.
+#[pg_extern(immutable, parallel_safe)]
+fn _personal_addresses(emails: Vec<String>) -> Vec<String> {
+    person::personal_addresses(&emails)
+}
+
+/// Whether a request, as it is stored, names one of these addresses or telephone numbers.
+#[pg_extern(immutable, parallel_safe)]
+fn _is_mentioned(headers: JsonB, body: &[u8], addresses: Vec<String>, phones: Vec<String>) -> bool {
+    person::is_mentioned(&headers.0, body, &addresses, &phones)
+}
 
 /// Takes what is about a person out of these records and their golden entities, for good. `observed` is now, in
 /// microseconds since 1970.

@@ -53,6 +53,8 @@ struct Request {
     former_status: Option<String>,
     /// What create made of each document, for the event's `outcome`.
     results: Vec<Value>,
+    /// It is about a person who asked to be forgotten: of the event stays that it came.
+    is_erased: bool,
     /// Why no job was made, where documents came and none was.
     no_job: Option<&'static str>,
 }
@@ -145,7 +147,15 @@ impl Batch {
                     .and_then(|text| TraceContext::parse(&text))
                     .unwrap_or_else(|| TraceContext::begin(*Uuid::new_v4().as_bytes()));
                 let body = body.unwrap_or_default().to_vec();
-                Request::new(place, handed.connector_id, Uuid::now_v7(), headers, body, handed.received_at, trace)
+                Request::new(
+                    place,
+                    handed.connector_id,
+                    Uuid::now_v7(),
+                    headers,
+                    body,
+                    handed.received_at,
+                    trace,
+                )
             })
             .collect();
         Ok(Self::new(to_core(tenant_id), requests))
@@ -188,6 +198,7 @@ impl Request {
             duplicate_of: None,
             former_status: None,
             results: Vec::new(),
+            is_erased: false,
             no_job: None,
         }
     }

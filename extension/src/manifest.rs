@@ -71,15 +71,17 @@ pub fn register(
     let manifest = serde_json::to_value(manifest).map_err(internal)?;
     let sha256 = Sha256::digest(manifest.to_string()).to_vec();
     let arguments = [connector_type.into(), sha256.clone().into()];
-    let known: Option<i32> = client
-        .update(KNOWN, None, &arguments)
-        .and_then(|rows| rows.first().get_one())
-        .map_err(internal)?;
+    let known: Option<i32> =
+        client.update(KNOWN, None, &arguments).and_then(|rows| rows.first().get_one()).map_err(internal)?;
     let version = match known {
         Some(version) if is_built_in => return Ok(version),
         Some(version) => version,
         None => client
-            .update(ADD, None, &[connector_type.into(), JsonB(manifest).into(), sha256.into(), is_built_in.into()])
+            .update(
+                ADD,
+                None,
+                &[connector_type.into(), JsonB(manifest).into(), sha256.into(), is_built_in.into()],
+            )
             .and_then(|rows| rows.first().get_one())
             .map_err(internal)?
             .ok_or_else(|| internal("the manifest was not added"))?,

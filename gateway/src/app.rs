@@ -1,5 +1,6 @@
 //! What all handlers share.
 
+use crate::body::Limits;
 use crate::configuration::Live;
 use crate::db::Database;
 use crate::hooks::batch::Ingest;
@@ -32,6 +33,6 @@ pub struct App {
     pub metrics: PrometheusHandle,
     /// How others reach the gateway, without a slash at its end.
     pub public_url: String,
-    /// The largest body, in bytes.
-    pub max_body_bytes: usize,
+    /// How large a body may be, and how long it may take.
+    pub body_limits: Limits,
 }

@@ -6,22 +6,30 @@ use nexus_core::error::Code;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// How long a body may take to arrive. Senders have it ready; who trickles it holds a connection for nothing.
-const READ_TIMEOUT: Duration = Duration::from_secs(15);
 /// How deep the JSON of an API request may be nested. Flows' definitions and platforms' settings stay under ten.
 const MAX_DEPTH: usize = 32;
 
+/// How large a body may be, and how long it may take to arrive. Senders have it ready; who trickles it holds a
+/// connection for nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// In bytes.
+    pub bytes: usize,
+    /// From the headers' end to the body's.
+    pub time: Duration,
+}
+
 /// The whole body: 413 if it is larger than the limit, 408 if it does not come in time.
-pub async fn read(body: Body, limit: usize) -> Result<Bytes, Error> {
-    let read = timeout(READ_TIMEOUT, to_bytes(body, limit)).await.map_err(|_| {
-        let seconds = READ_TIMEOUT.as_secs();
+pub async fn read(body: Body, limits: Limits) -> Result<Bytes, Error> {
+    let read = timeout(limits.time, to_bytes(body, limits.bytes)).await.map_err(|_| {
+        let seconds = limits.time.as_secs();
         Error::new(Code::RequestTimeout, format!("the body did not arrive within {seconds} seconds"))
     })?;
     read.map_err(|error| {
         let is_too_large = std::error::Error::source(&error)
             .is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
         if is_too_large {
-            Error::new(Code::BodyTooLarge, format!("the body is larger than {limit} bytes"))
+            Error::new(Code::BodyTooLarge, format!("the body is larger than {} bytes", limits.bytes))
                 .hint("NEXUS_MAX_BODY_BYTES sets the limit")
         } else {
             Error::new(Code::MalformedRequest, "the body did not arrive whole")
@@ -65,8 +73,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_that_is_too_large_is_told_so() {
-        let refused = read(Body::from("12345"), 4).await.expect_err("too large");
+        let limits = Limits { bytes: 4, time: Duration::from_secs(1) };
+        let refused = read(Body::from("12345"), limits).await.expect_err("too large");
         assert_eq!(refused.code, Code::BodyTooLarge);
-        assert_eq!(read(Body::from("1234"), 4).await.expect("small enough"), "1234");
+        assert_eq!(read(Body::from("1234"), limits).await.expect("small enough"), "1234");
     }
 }

@@ -101,6 +101,9 @@ pub struct Given {
     /// The largest request body, in bytes [default: 1048576]
     #[arg(long, env = "NEXUS_MAX_BODY_BYTES")]
     pub max_body_bytes: Option<usize>,
+    /// How long a request's headers, and then its body, may take to arrive, in seconds; idle connections stay as long [default: 30]
+    #[arg(long, env = "NEXUS_READ_SECONDS")]
+    pub read_seconds: Option<u32>,
     /// Webhooks a second that one connector may send to this process, ten seconds' worth at once; 0: no limit [default: 5000]
     #[arg(long, env = "NEXUS_HOOK_RATE")]
     pub hook_rate: Option<u32>,
@@ -155,6 +158,8 @@ pub struct Settings {
     pub master_key_file: Option<PathBuf>,
     pub allow_private_targets: Allowed,
     pub max_body_bytes: usize,
+    /// For a request's headers, and for its body.
+    pub read_timeout: Duration,
     /// Webhooks a second of one connector; 0: no limit.
     pub hook_rate: u32,
     /// Requests a second of one API key; 0: no limit.
@@ -192,6 +197,7 @@ impl Given {
             master_key_file,
             allow_private_targets: self.allow_private_targets.or(other.allow_private_targets),
             max_body_bytes: self.max_body_bytes.or(other.max_body_bytes),
+            read_seconds: self.read_seconds.or(other.read_seconds),
             hook_rate: self.hook_rate.or(other.hook_rate),
             api_rate: self.api_rate.or(other.api_rate),
             tls_cert: self.tls_cert.or(other.tls_cert),
@@ -257,6 +263,10 @@ impl Given {
             allow_private_targets: Allowed::parse(allowed.iter().map(String::as_str))
                 .map_err(|reason| StartError::settings(format!("NEXUS_ALLOW_PRIVATE_TARGETS: {reason}")))?,
             max_body_bytes: self.max_body_bytes.unwrap_or(1 << 20),
+            read_timeout: match self.read_seconds.unwrap_or(30) {
+                0 => return Err(StartError::settings("NEXUS_READ_SECONDS is 0; it must be at least 1")),
+                seconds => Duration::from_secs(seconds.into()),
+            },
             hook_rate: self.hook_rate.unwrap_or(5000),
             api_rate: self.api_rate.unwrap_or(500),
             tls,
@@ -318,7 +328,7 @@ impl Settings {
             LogFormat::Text => "text",
             LogFormat::Json => "json",
         };
-        let settings: [(&str, Option<toml::Value>); 23] = [
+        let settings: [(&str, Option<toml::Value>); 24] = [
             ("database_url", self.database_url.as_ref().map(|url| masked_url(url).into())),
             ("database_ca_file", self.database_ca_file.as_ref().map(path)),
             ("listen_url", self.listen_url.as_ref().map(|url| masked_url(url).into())),
@@ -330,6 +340,7 @@ impl Settings {
             ("master_key_file", self.master_key_file.as_ref().map(path)),
             ("allow_private_targets", Some(self.allow_private_targets.names().into())),
             ("max_body_bytes", Some(number(self.max_body_bytes))),
+            ("read_seconds", Some(i64::try_from(self.read_timeout.as_secs()).unwrap_or(i64::MAX).into())),
             ("hook_rate", Some(i64::from(self.hook_rate).into())),
             ("api_rate", Some(i64::from(self.api_rate).into())),
             ("tls_cert", self.tls.as_ref().map(|(certificate, _)| path(certificate))),

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use nexus_core::connector::Connector;
 use nexus_core::secret::{DataKey, MasterKey};
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -41,6 +41,8 @@ pub struct Configuration {
     secrets: HashMap<(Uuid, Uuid), Vec<Secret>>,
     /// By tenant, the newest first.
     data_keys: HashMap<Uuid, Vec<(Uuid, DataKey)>>,
+    /// Names of master keys under which data keys are wrapped, and none opens.
+    useless_master_keys: BTreeSet<String>,
 }
 
 /// The SHA-256 of a key. Looked up by it: what a look-up's time could tell is the hash of a guess.
@@ -105,6 +107,11 @@ impl Configuration {
             .flatten()
             .filter(move |secret| secret.name == name && is_ahead(secret.valid_until))
             .map(|secret| secret.value.as_slice())
+    }
+
+    /// Names of master keys that data keys need and the gateway does not have, or has another key under.
+    pub fn useless_master_keys(&self) -> impl Iterator<Item = &str> {
+        self.useless_master_keys.iter().map(String::as_str)
     }
 
     /// A tenant's data keys, the newest first.

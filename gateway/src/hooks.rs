@@ -40,7 +40,7 @@ pub async fn receive(
     request: Request,
 ) -> Result<Response, Error> {
     let (parts, body) = request.into_parts();
-    let body = read(body, app.max_body_bytes).await?;
+    let body = read(body, app.body_limits).await?;
     let received_at = Timestamp::now();
     let decided_at = Instant::now() + REFUSAL_TIME;
 
@@ -89,9 +89,14 @@ pub async fn receive(
         return Err(refused);
     }
 
+    // A bearer token opens the door for as long as it is in force.
     let secret_header = match receive.signature.scheme {
-        Scheme::StaticHeader => receive.signature.header.clone(),
+        Scheme::StaticHeader | Scheme::Jwt => receive.signature.header.clone(),
         _ => None,
+    };
+    let (headers, body) = match signature::sends_secret(receive) {
+        true => without_secrets(&headers, body, &secrets),
+        false => (headers, body),
     };
     let status = connector.response_status();
     let tenant_id = active.tenant_id;
@@ -118,8 +123,8 @@ pub async fn receive(
 }
 
 /// The whole body, or 413.
-async fn read(body: Body, limit: usize) -> Result<Bytes, Error> {
-    body::read(body, limit).await.inspect_err(|error| {
+async fn read(body: Body, limits: body::Limits) -> Result<Bytes, Error> {
+    body::read(body, limits).await.inspect_err(|error| {
         if error.code == Code::BodyTooLarge {
             metrics::hook("too_large");
         }
@@ -138,6 +143,16 @@ fn headers_of(parts: &Parts) -> Headers {
         (":query", parts.uri.query().unwrap_or_default().to_owned()),
     ];
     Headers::from_pairs(plain.chain(pseudo))
+}
+
+/// What is stored of a request that repeats the secret.
+fn without_secrets(headers: &Headers, body: Bytes, secrets: &[&[u8]]) -> (Headers, Bytes) {
+    let masked = |(name, value)| (name, signature::masked(value, secrets));
+    let body = match std::str::from_utf8(&body) {
+        Ok(text) => signature::masked(text, secrets).into(),
+        Err(_) => body,
+    };
+    (Headers::from_pairs(headers.iter().map(masked)), body)
 }
 
 /// The work of a check whose result is known.

@@ -20,9 +20,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
-/// How long a request's headers may take to arrive, counted from the connection or the last answer on: idle
-/// connections are closed by it too.
-const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A request's headers, which [`check_headers`] answers with a problem.
@@ -37,8 +34,15 @@ const HTTP2_PING: Duration = Duration::from_secs(30);
 /// After a failed accept, such as for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves until told to stop, then lets requests under way end.
-pub async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, router: Router, mut stop: Stop) {
+/// Serves until told to stop, then lets requests under way end. `read_timeout` is how long a request's headers
+/// may take to arrive, counted from the connection or the last answer on: idle connections are closed by it too.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    read_timeout: Duration,
+    mut stop: Stop,
+) {
     let graceful = GracefulShutdown::new();
     loop {
         let accepted = tokio::select! {
@@ -59,9 +63,9 @@ pub async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, router: Rout
             // Answers are small and wait for nothing.
             let _ = stream.set_nodelay(true);
             match tls {
-                None => converse(stream, router, watcher).await,
+                None => converse(stream, router, read_timeout, watcher).await,
                 Some(tls) => match handshake(&tls, stream).await {
-                    Some(stream) => converse(stream, router, watcher).await,
+                    Some(stream) => converse(stream, router, read_timeout, watcher).await,
                     None => tracing::debug!("a TLS handshake failed"),
                 },
             }
@@ -83,13 +87,14 @@ async fn handshake(
 async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
+    read_timeout: Duration,
     watcher: hyper_util::server::graceful::Watcher,
 ) {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_READ_TIMEOUT)
+        .header_read_timeout(read_timeout)
         .max_headers(MOST_HEADERS_READ)
         .max_buf_size(MOST_HEADER_BYTES_READ);
     builder

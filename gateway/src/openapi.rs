@@ -9,8 +9,8 @@ use axum::Router;
 use axum::handler::Handler;
 use axum::response::Html;
 use axum::routing::{MethodFilter, on};
-pub use schema::anything;
-use schema::{problem, string};
+use schema::problem;
+pub use schema::{anything, string};
 use std::sync::Arc;
 use utoipa::ToSchema;
 use utoipa::openapi::path::{

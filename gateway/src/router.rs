@@ -40,7 +40,7 @@ pub fn router(app: Arc<App>, has_api: bool) -> Router {
         .method_not_allowed_fallback(async || {
             Error::new(Code::MethodNotAllowed, "the path does not take this method")
         })
-        .layer(DefaultBodyLimit::max(app.max_body_bytes))
+        .layer(DefaultBodyLimit::max(app.body_limits.bytes))
         .layer(TimeoutLayer::with_status_code(axum::http::StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT))
         .layer(middleware::from_fn(finish))
         .with_state(app)

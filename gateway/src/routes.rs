@@ -42,7 +42,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for JsonBody<T> {
     type Rejection = Error;
 
     async fn from_request(request: Request, state: &Arc<App>) -> Result<Self, Error> {
-        let body = body::read(request.into_body(), state.max_body_bytes).await?;
+        let body = body::read(request.into_body(), state.body_limits).await?;
         body::check_depth(&body)?;
         // No body says nothing, as an empty object does.
         let body: &[u8] = if body.is_empty() { b"{}" } else { &body };
@@ -53,14 +53,41 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for JsonBody<T> {
         let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
             let path = error.path().to_string();
             let error = error.into_inner();
-            if error.is_data() { Error::parameter(&path, error.to_string()) } else { malformed(error) }
+            if error.is_data() { Error::parameter(&path, without_value(error)) } else { malformed(error) }
         })?;
         reader.end().map_err(malformed)?;
         Ok(Self(value))
     }
 }
 
+/// What is wrong with a value, without the value: it may be a secret in the wrong place.
+fn without_value(error: serde_json::Error) -> String {
+    let said = error.to_string();
+    match said.rsplit_once(", expected ") {
+        Some((before, expected))
+            if before.starts_with("invalid ") || before.starts_with("unknown variant") =>
+        {
+            format!("it must be {expected}")
+        }
+        _ => said,
+    }
+}
+
 /// An id out of a path. What is no id names nothing.
 pub fn id(thing: &str, text: &str) -> Result<Uuid, Error> {
     text.parse().map_err(|_| Error::not_found(thing, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_does_not_repeat_a_value() {
+        let error = |text: &str| without_value(serde_json::from_str::<Vec<u8>>(text).expect_err("no bytes"));
+        assert_eq!(error("\"hush, expected x\""), "it must be a sequence at line 1 column 18");
+        for text in ["[\"hush\"]", "[4711]", "{\"hush\": 1}", "[-4711]"] {
+            assert!(!error(text).contains("hush") && !error(text).contains("4711"), "{}", error(text));
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! `nexus serve`: checks that everything is there, starts the parts, and stops them in order.
 
 use crate::app::App;
+use crate::body::Limits;
 use crate::config::{Role, Settings};
 use crate::configuration::Live;
 use crate::db::{Database, Failure, Target};
@@ -37,6 +38,7 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
     let metrics = metrics::install().map_err(|error| StartError::settings(format!("no metrics: {error}")))?;
     let configuration =
         Live::load(&database, master_keys.clone()).await.map_err(|failure| refused(&failure))?;
+    check_master_keys(&configuration)?;
     let configuration = Arc::new(configuration);
     let doorbell = Arc::new(Doorbell::default());
     let stop = shutdown::signal()?;
@@ -92,7 +94,7 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
         vault: Vault::new(master_keys),
         metrics,
         public_url: settings.public_url.clone(),
-        max_body_bytes: settings.max_body_bytes,
+        body_limits: Limits { bytes: settings.max_body_bytes, time: settings.read_timeout },
     };
     serve_http(&settings, listener, tls, app, stop).await;
     key_uses.write(&database).await;
@@ -131,7 +133,7 @@ async fn serve_http(
     }
     tracing::info!(host = %settings.host, port = settings.port, public_url = settings.public_url, "serving");
     let router = router::router(Arc::new(app), settings.roles.contains(&Role::Api));
-    let server = http::serve(listener, tls, router, stop.clone());
+    let server = http::serve(listener, tls, router, settings.read_timeout, stop.clone());
     // Connections that are kept open and idle must not hold up the stop.
     let mut cut_off = stop;
     let deadline = async {
@@ -168,6 +170,20 @@ async fn check_schema(database: &Database) -> Result<(), StartError> {
             "{pending} migrations are pending; run select nexus.migrate(); as a superuser"
         ))),
     }
+}
+
+/// A gateway without the master key that wraps its tenants' data keys would refuse what platforms sign, and they
+/// would give up sending.
+fn check_master_keys(configuration: &Live) -> Result<(), StartError> {
+    let current = configuration.current();
+    let missing: Vec<&str> = current.useless_master_keys().collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(StartError::master_key(format!(
+        "data keys are wrapped by master key \"{}\", which is missing or not the one of that name; add it to NEXUS_MASTER_KEY_FILE, below the one in force",
+        missing.join("\", \"")
+    )))
 }
 
 /// Whether the extension is there, and whether the login would bypass row-level security.

@@ -92,6 +92,8 @@ pub const EXPORT_TENANT: &str =
     "select jsonb_build_object('table', e.table_name, 'row', e.content)::text from nexus.export_tenant($1) e";
 /// Deletes a tenant; how many rows of each table.
 pub const DELETE_TENANT: &str = "select table_name, rows from nexus.delete_tenant($1)";
+/// Drops the group roles of a tenant that has been deleted.
+pub const DROP_GROUPS: &str = "select nexus.drop_groups($1)";
 /// Takes a person out of everything.
 pub const ERASE_CUSTOMER: &str = "select nexus.erase_customer($1, $2)";
 /// Who can see what.

@@ -150,6 +150,8 @@ begin
     end if;
     insert into nexus.platform_key (platform_key_id, name, key_prefix, key_sha256, expires_at)
     values (new_id, $1, $2, $3, $4);
+    perform nexus._audit('00000000-0000-0000-0000-000000000000', null, 'platform_key.created', 'platform_key', new_id,
+                         jsonb_build_object('name', $1, 'expires_at', $4));
     return new_id;
 end;
 $$;
@@ -165,7 +167,11 @@ begin
             message = format('role %I may not revoke platform keys', session_user), detail = '{"code": "NX304"}';
     end if;
     update nexus.platform_key k set revoked_at = now() where k.platform_key_id = $1 and k.revoked_at is null;
-    return found;
+    if not found then
+        return false;
+    end if;
+    perform nexus._audit('00000000-0000-0000-0000-000000000000', null, 'platform_key.revoked', 'platform_key', $1, null);
+    return true;
 end;
 $$;
 comment on function nexus.revoke_platform_key(uuid) is 'Ends a platform key, within a second on every gateway; whether it was in force.';

@@ -63,18 +63,57 @@ language plpgsql
 set search_path to pg_catalog, nexus, pg_temp
 as $$
 declare
-    held name;
+    held record;
     undone integer := 0;
 begin
     for held in
-        select g.rolname from pg_auth_members m
+        select g.rolname, e.environment_id, coalesce(e.tenant_id, t.tenant_id) as tenant_id from pg_auth_members m
         join pg_roles g on g.oid = m.roleid join pg_roles r on r.oid = m.member
+        left join nexus.environment e on g.rolname = 'nexus_e_' || replace(e.environment_id::text, '-', '')
+        left join nexus.tenant t on g.rolname = 'nexus_t_' || replace(t.tenant_id::text, '-', '')
         where r.rolname = $1 and g.rolname ~ '^nexus_[te]_[0-9a-f]{32}$'
     loop
-        execute format('revoke %I from %I', held, role_name);
+        execute format('revoke %I from %I', held.rolname, role_name);
+        -- Of a tenant that is no more there is no log.
+        if held.tenant_id is not null then
+            perform nexus._audit(held.tenant_id, held.environment_id, 'role.unbound', null, null,
+                                 jsonb_build_object('role', role_name));
+        end if;
         undone := undone + 1;
     end loop;
     return undone;
 end;
 $$;
 comment on function nexus.unbind_role(name) is 'Undoes every binding of a role; how many there were.';
+
+create function nexus.drop_groups(tenant_id uuid) returns integer
+language plpgsql
+set search_path to pg_catalog, nexus, pg_temp
+as $$
+declare
+    tenant_group name := 'nexus_t_' || replace($1::text, '-', '');
+    held name;
+    dropped integer := 0;
+begin
+    if exists (select from nexus.tenant t where t.tenant_id = $1) then
+        raise invalid_parameter_value using
+            message = format('tenant %s exists: its groups are its bindings', $1),
+            hint = 'Unbind a role with nexus.unbind_role, or delete the tenant first.', detail = '{"code": "NX403"}';
+    end if;
+    -- The environments' groups are members of the tenant's, and stand before it in this order.
+    for held in
+        select r.rolname from pg_roles r
+        where r.rolname = tenant_group
+           or r.rolname ~ '^nexus_e_[0-9a-f]{32}$' and exists (
+               select from pg_auth_members m join pg_roles g on g.oid = m.roleid
+               where m.member = r.oid and g.rolname = tenant_group)
+        order by r.rolname
+    loop
+        execute format('drop role %I', held);
+        dropped := dropped + 1;
+    end loop;
+    return dropped;
+end;
+$$;
+comment on function nexus.drop_groups(uuid) is
+    'Drops the groups of a tenant that has been deleted, and thereby its bindings; how many. Roles are the cluster''s: another database''s copy of the tenant loses them too.';

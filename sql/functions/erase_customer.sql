@@ -6,7 +6,8 @@ declare
     people uuid[];      -- source records that are the customer
     records uuid[];     -- those, and the records of their orders and what belongs to these
     entities uuid[];    -- the golden rows of all of them
-    addresses text[];   -- e-mail addresses, by which events are found that made no record
+    addresses text[];   -- e-mail addresses that are theirs alone, now or formerly, and telephone numbers:
+    phones text[];      -- by them events are found that made no record
     events uuid[];
     outbox uuid[];
     jobs uuid[];
@@ -19,17 +20,30 @@ begin
             message = format('role %I is bound to one environment and may not erase customers', session_user),
             detail = '{"code": "NX304"}';
     end if;
-    select array_agg(r.birth_id),
-           array_agg(distinct lower(r.document ->> 'email')) filter (where r.document ->> 'email' is not null)
-    into people, addresses
+    select array_agg(r.birth_id) into people
     from nexus.source_record r where r.tenant_id = $1 and r.entity_id = $2 and r.kind = 'customer';
     if people is null then
         raise no_data_found using message = format('tenant %s has no customer %s', $1, $2), detail = '{"code": "NX404"}';
     end if;
+    with claimed (content) as (
+        select r.document from nexus.source_record r where r.tenant_id = $1 and r.birth_id = any (people)
+        union all
+        select v.payload from nexus.domain_event v where v.tenant_id = $1 and v.entity_id = $2
+    )
+    select nexus._personal_addresses(coalesce(array_agg(distinct c.content ->> 'email') filter (where c.content ->> 'email' is not null), '{}')),
+           coalesce(array_agg(distinct p.phone) filter (where p.phone is not null), '{}')
+    into addresses, phones
+    from claimed c cross join lateral (
+        select c.content ->> 'phone' union all
+        select a ->> 'phone' from jsonb_array_elements(
+            case jsonb_typeof(c.content -> 'addresses') when 'array' then c.content -> 'addresses' else '[]' end) a
+    ) p (phone);
 
+    -- An order that names the address and no customer is theirs too.
     with their_order as (
         select o.sales_order_id as id from nexus.sales_order o
-        where o.tenant_id = $1 and (o.customer_id = $2 or o.customer_birth_id = any (people))
+        where o.tenant_id = $1 and (o.customer_id = $2 or o.customer_birth_id = any (people)
+                                    or o.customer_birth_id is null and lower(trim(o.email)) = any (addresses))
     ), belonging as (
         select $2 as id
         union select t.id from their_order t
@@ -44,18 +58,19 @@ begin
     -- Records and golden rows; later claims of what was erased are never joined.
     perform nexus._erase_records($1, records, (extract(epoch from now()) * 1000000)::bigint);
     counted := jsonb_build_object('source_records', cardinality(records));
+    delete from nexus.fetch_request f where f.tenant_id = $1 and f.fetch_request_id = any (records);
 
-    -- Events that made these records, or that name one of the addresses without having made one.
+    -- Events that made these records or name one of the addresses, and those that made no record and name a number,
+    -- which may be a household's: in others' records it is theirs.
     select array_agg(e.event_id) into events from nexus.event e
     where e.tenant_id = $1
       and (exists (select from jsonb_array_elements(e.outcome -> 'documents') d
                    where (d ->> 'entity_id')::uuid = any (entities))
-           or exists (select from unnest(addresses) a
-                      where position(a in lower(convert_from(e.body, 'LATIN1'))) > 0));
+           or nexus._is_mentioned(e.headers, e.body, addresses, case e.status when 'accepted' then '{}' else phones end));
     update nexus.event e set
         body = '', headers = '{}', erased_at = now(),
         reason = case when e.reason is null then null else 'erased' end,
-        outcome = case when e.outcome is null then null else jsonb_set(e.outcome, '{documents}', coalesce((
+        outcome = case when e.outcome is null then null else jsonb_set(e.outcome - 'fetch', '{documents}', coalesce((
             select jsonb_agg(case when d ->> 'external_id' like '%@%'
                              then jsonb_set(d, '{external_id}', '"erased"') else d end)
             from jsonb_array_elements(e.outcome -> 'documents') d), '[]')) end

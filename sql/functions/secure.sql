@@ -16,7 +16,7 @@ declare
         'renew_leases', 'release_leases', 'complete_job', 'create_tenant', 'create_connector', 'create_flow', 'create_subscription', 'put_data_key',
         'data_key', 'put_secret', 'put_api_key', 'rotate_api_key', 'revoke_api_key', 'api_keys', 'touch_api_keys', 'tenants', 'update_tenant',
         'delete_tenant', 'update_connector', 'delete_connector', 'update_flow', 'delete_flow', 'begin_request', 'end_request', 'reprocess', 'preview_mapping', 'register_connector_type', 'use_connector_type_version', 'maintain', 'readiness', 'data_keys_to_rewrap', 'rewrap_data_key'];
-    for_admins constant text[] := for_gateways || array['put_platform_key', 'revoke_platform_key', 'bind_role', 'unbind_role', '_audit', '_actor', '_tenant_tables'];
+    for_admins constant text[] := for_gateways || array['put_platform_key', 'revoke_platform_key', 'bind_role', 'unbind_role', 'drop_groups', '_audit', '_actor', '_tenant_tables'];
 begin
     -- Partitions are made by maintain(), which runs as nexus_system, and belong to the owner of their parents.
     if not pg_has_role('nexus_system', 'nexus_owner', 'member') then

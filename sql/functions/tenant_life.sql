@@ -66,6 +66,7 @@ declare
     -- What opens doors goes first, then what ingest locks: it waits for batches under way, and later ones find
     -- no connector.
     first constant text[] := array['secret', 'tenant_data_key', 'api_key', 'connector'];
+    former_slug text;
 begin
     -- The gateway does it for a platform key.
     if not nexus._session_is('nexus_admin') and not nexus._session_is('nexus_gateway') then
@@ -73,7 +74,8 @@ begin
             message = format('role %I may not delete tenants', session_user), detail = '{"code": "NX304"}';
     end if;
     perform nexus._require_tenant($1);
-    if not exists (select from nexus.tenant t where t.tenant_id = $1) then
+    select t.slug into former_slug from nexus.tenant t where t.tenant_id = $1;
+    if not found then
         raise no_data_found using message = format('there is no tenant %s', $1), detail = '{"code": "NX404"}';
     end if;
     for table_name in
@@ -83,6 +85,9 @@ begin
         get diagnostics rows = row_count;
         return next;
     end loop;
+    -- Its own log is gone with it.
+    perform nexus._audit('00000000-0000-0000-0000-000000000000', null, 'tenant.deleted', 'tenant', $1,
+                         jsonb_build_object('slug', former_slug));
 end;
 $$;
 comment on function nexus.delete_tenant(uuid) is

@@ -122,7 +122,7 @@ create table nexus.webhook_delivery_log (
     constraint webhook_delivery_log_retry_when check ((outcome = 'retry') = (next_attempt_at is not null))
 ) partition by range (webhook_delivery_log_id);
 comment on table nexus.webhook_delivery_log is 'One row per attempt of a job or webhook: what came back, how long it took, what is next.';
-comment on column nexus.webhook_delivery_log.response_body is 'At most the first 4 KiB.';
+comment on column nexus.webhook_delivery_log.response_body is 'At most the first 4096 characters, callback tokens masked.';
 comment on column nexus.webhook_delivery_log.error_class is 'dns, connect, tls, timeout, http, ssrf or callback_timeout; null when it succeeded.';
 create index webhook_delivery_log_delivery_id_idx on nexus.webhook_delivery_log (tenant_id, delivery_id);
 create index webhook_delivery_log_trace_id_idx on nexus.webhook_delivery_log (tenant_id, trace_id);

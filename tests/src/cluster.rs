@@ -11,8 +11,6 @@ use tokio_postgres::{Client, NoTls};
 use url::Url;
 use uuid::Uuid;
 
-const GATEWAY_PASSWORD: &str = "gateway";
-
 /// The directory of this run: clusters, keys, logs, and the working directory of what it starts.
 pub static RUN: LazyLock<Run> = LazyLock::new(Run::begin);
 
@@ -73,19 +71,27 @@ impl Run {
 pub struct Cluster {
     dir: PathBuf,
     environment: HashMap<String, String>,
+    /// Of the gateway's login.
+    pub gateway_password: String,
 }
 
 impl Cluster {
     /// Creates and starts a cluster.
     pub fn start(name: &str) -> Self {
+        Self::start_with(name, "")
+    }
+
+    /// The same with lines of `postgresql.conf`.
+    pub fn start_with(name: &str, options: &str) -> Self {
         let dir = RUN.dir.join(format!("cluster-{name}"));
-        script(&["start", dir.to_str().unwrap()]);
+        let options = format!("max_connections = 300\n{options}");
+        run_script(&["start", dir.to_str().unwrap()], &options);
         let environment = script(&["env", dir.to_str().unwrap()])
             .lines()
             .filter_map(|line| line.split_once('='))
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
-        let cluster = Self { dir, environment };
+        let cluster = Self { dir, environment, gateway_password: Uuid::new_v4().simple().to_string() };
         cluster.psql("postgres", &["-c", "create database nexus_template"]);
         let prepare = RUN.checkout.join("scripts/prepare-database.sql");
         cluster.psql("nexus_template", &["-f", prepare.to_str().unwrap()]);
@@ -102,6 +108,25 @@ impl Cluster {
         script(&["start", self.dir.to_str().unwrap(), &self.environment["PGPORT"]]);
     }
 
+    /// What the server has logged since it was started.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.dir.join("server.log")).unwrap()
+    }
+
+    /// Runs a program of PostgreSQL as the superuser; what it prints.
+    pub fn run(&self, program: &str, database: &str, arguments: &[&str]) -> String {
+        let output = Command::new(Path::new(&self.environment["PG_BINDIR"]).join(program))
+            .args(arguments)
+            .envs(&self.environment)
+            .env("PGDATABASE", database)
+            .env("NEXUS_GATEWAY_PASSWORD", &self.gateway_password)
+            .output()
+            .unwrap_or_else(|error| panic!("{program} does not start: {error}"));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{program} {arguments:?}: {said}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// A new database with Nexus in it, ready for use.
     pub fn database(&self) -> Database {
         self.database_from("nexus_template")
@@ -116,10 +141,10 @@ impl Cluster {
         let name = format!("nexus_{}", Uuid::new_v4().simple());
         self.psql("postgres", &["-c", &format!("create database {name} template {template}")]);
         let (host, port) = (&self.environment["PGHOST"], &self.environment["PGPORT"]);
-        let password = &self.environment["PGPASSWORD"];
+        let (password, gateway_password) = (&self.environment["PGPASSWORD"], &self.gateway_password);
         Database {
             admin_url: format!("postgres://postgres:{password}@{host}:{port}/{name}"),
-            gateway_url: format!("postgres://nexus_gateway_login:{GATEWAY_PASSWORD}@{host}:{port}/{name}"),
+            gateway_url: format!("postgres://nexus_gateway_login:{gateway_password}@{host}:{port}/{name}"),
             name,
         }
     }
@@ -128,15 +153,11 @@ impl Cluster {
         // Two databases cannot be copied from one template at the same time.
         static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
         let _guard = ONE_AT_A_TIME.lock();
-        let output = Command::new(Path::new(&self.environment["PG_BINDIR"]).join("psql"))
-            .args(["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1"])
-            .args(arguments)
-            .envs(&self.environment)
-            .env("PGDATABASE", database)
-            .env("NEXUS_GATEWAY_PASSWORD", GATEWAY_PASSWORD)
-            .output()
-            .expect("psql starts");
-        assert!(output.status.success(), "psql {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        self.run(
+            "psql",
+            database,
+            &[&["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1"], arguments].concat(),
+        );
     }
 }
 
@@ -178,9 +199,13 @@ pub fn free_port() -> u16 {
 }
 
 fn script(arguments: &[&str]) -> String {
+    run_script(arguments, "")
+}
+
+fn run_script(arguments: &[&str], options: &str) -> String {
     let output = Command::new(RUN.checkout.join("scripts/cluster.sh"))
         .args(arguments)
-        .env("CLUSTER_OPTIONS", "max_connections = 300")
+        .env("CLUSTER_OPTIONS", options)
         .output()
         .expect("scripts/cluster.sh starts");
     assert!(

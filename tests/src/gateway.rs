@@ -51,8 +51,11 @@ impl Gateway {
                 .stderr(file)
                 .spawn()
                 .unwrap();
-            let mut gateway = Self { child, log, base_url: format!("http://127.0.0.1:{port}") };
-            if gateway.becomes_ready(port) {
+            let is_tls = settings.iter().any(|(name, _)| *name == "NEXUS_TLS_CERT");
+            let scheme = if is_tls { "https" } else { "http" };
+            let mut gateway = Self { child, log, base_url: format!("{scheme}://127.0.0.1:{port}") };
+            // With TLS that it listens is all that is seen from here.
+            if gateway.until(|| if is_tls { listens(port) } else { is_ready(port) }) {
                 return gateway;
             }
             let log = gateway.log();
@@ -61,10 +64,10 @@ impl Gateway {
         panic!("no free port was found");
     }
 
-    fn becomes_ready(&mut self, port: u16) -> bool {
+    fn until(&mut self, is_true: impl Fn() -> bool) -> bool {
         let deadline = Instant::now() + crate::wait::DEADLINE;
         while Instant::now() < deadline && self.child.try_wait().unwrap().is_none() {
-            if is_ready(port) {
+            if is_true() {
                 return true;
             }
             std::thread::sleep(Duration::from_millis(10));
@@ -132,17 +135,36 @@ pub fn serve_in_vain(settings: &[(&str, &str)]) -> Output {
     child.wait_with_output().unwrap()
 }
 
-/// Runs `nexus admin` as the superuser; what it prints.
-pub fn admin(database: &Database, arguments: &[&str], input: &str) -> Value {
-    let mut child = nexus()
+/// The file with the master key of every gateway that is not given another.
+pub fn master_key_file() -> &'static Path {
+    &MASTER_KEY
+}
+
+/// A master key of this name, as a line of such a file.
+pub fn new_master_key(id: &str) -> String {
+    let path = RUN.dir.join(format!("{}.key", Uuid::new_v4().simple()));
+    let made = bare_nexus().args(["admin", "generate-master-key", "--id", id, "--out"]).arg(&path).output();
+    assert!(made.unwrap().status.success());
+    fs::read_to_string(path).unwrap()
+}
+
+/// `nexus admin` as the superuser, with settings beside the defaults of the tests.
+pub fn admin_command(database: &Database, arguments: &[&str], settings: &[(&str, &str)]) -> Command {
+    let mut command = nexus();
+    command
         .args(["admin", "--json"])
         .args(arguments)
         .env("DATABASE_URL", &database.admin_url)
+        .envs(settings.iter().copied())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+        .stderr(Stdio::piped());
+    command
+}
+
+/// Runs `nexus admin` as the superuser; what it prints.
+pub fn admin(database: &Database, arguments: &[&str], input: &str) -> Value {
+    let mut child = admin_command(database, arguments, &[]).spawn().unwrap();
     // A command that reads no input may have ended.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     let output = child.wait_with_output().unwrap();
@@ -165,6 +187,10 @@ fn bare_nexus() -> Command {
     let mut command = Command::new(RUN.program("nexus"));
     command.env_clear().current_dir(&RUN.dir);
     command
+}
+
+fn listens(port: u16) -> bool {
+    TcpStream::connect(("127.0.0.1", port)).is_ok()
 }
 
 /// Whether /readyz answers 200.

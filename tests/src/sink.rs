@@ -45,6 +45,8 @@ pub struct Received {
 pub struct Reply {
     status: u16,
     body: String,
+    /// Answers what it was sent.
+    is_echo: bool,
     /// Answers only once this has been opened.
     gate: Option<Arc<Semaphore>>,
 }
@@ -52,12 +54,17 @@ pub struct Reply {
 impl Reply {
     /// A status without a body.
     pub fn status(status: u16) -> Self {
-        Self { status, body: String::new(), gate: None }
+        Self { status, body: String::new(), is_echo: false, gate: None }
     }
 
     /// A status with JSON.
     pub fn json(status: u16, body: &Value) -> Self {
-        Self { status, body: body.to_string(), gate: None }
+        Self { body: body.to_string(), ..Self::status(status) }
+    }
+
+    /// A status with what came, as chatty receivers answer.
+    pub fn echo(status: u16) -> Self {
+        Self { is_echo: true, ..Self::status(status) }
     }
 
     /// An answer that waits until [`Gate::open`].
@@ -150,8 +157,12 @@ async fn receive(
         let mut state = state.lock().unwrap();
         let path = uri.path().to_owned();
         let reply = state.replies.get_mut(&path).and_then(VecDeque::pop_front);
+        let mut reply = reply.unwrap_or_else(|| Reply::status(200));
+        if reply.is_echo {
+            reply.body = String::from_utf8_lossy(&bytes).into_owned();
+        }
         state.received.push(Received { path, headers, bytes });
-        reply.unwrap_or_else(|| Reply::status(200))
+        reply
     };
     if let Some(gate) = &reply.gate {
         // Never closed, so there is no error to meet.

@@ -172,6 +172,11 @@ impl<'a> Site<'a> {
         answer(self.request(Method::POST, path).header("x-api-key", &self.api_key).json(body)).await
     }
 
+    /// Any method with another key and JSON.
+    pub async fn call(&self, method: Method, path: &str, api_key: &str, body: &Value) -> Answer {
+        answer(self.request(method, path).header("x-api-key", api_key).json(body)).await
+    }
+
     /// A request without a key.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.base_url))

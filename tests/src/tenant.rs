@@ -54,10 +54,10 @@ impl Tenant {
             "woocommerce" => serde_json::json!({ "site": "https://acme.example", "currency": "EUR" }),
             _ => serde_json::json!({}),
         };
-        let secret = Uuid::new_v4().to_string();
+        let [name, secret] = [(); 2].map(|()| Uuid::new_v4().to_string());
         let sql = "select nexus.create_connector($1, $2, $3, $4, $5)";
         let row = admin
-            .query_one(sql, &[&self.tenant_id, &environment_id, &connector_type, &secret, &settings])
+            .query_one(sql, &[&self.tenant_id, &environment_id, &connector_type, &name, &settings])
             .await
             .unwrap();
         Connector { tenant_id: self.tenant_id, connector_id: row.get(0), connector_type, secret }

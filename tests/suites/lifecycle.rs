@@ -106,7 +106,10 @@ async fn a_gateway_that_cannot_work_says_why_in_a_line() {
     let nobody = format!("postgres://nexus@127.0.0.1:{}/nexus", free_port());
     assert_refused(&serve_in_vain(&[("DATABASE_URL", &nobody)]), "check DATABASE_URL");
     assert_refused(&serve_in_vain(&[("DATABASE_URL", "nonsense")]), "database URL");
-    assert_refused(&serve_in_vain(&[("DATABASE_URL", &url.replace(":gateway@", ":wrong@"))]), "password");
+    assert_refused(
+        &serve_in_vain(&[("DATABASE_URL", &database.url_of("nexus_gateway_login", "wrong"))]),
+        "password",
+    );
     let missing = SHARED.empty_database();
     assert_refused(&serve_in_vain(&[("DATABASE_URL", &missing.gateway_url)]), "create extension nexus");
     assert_refused(

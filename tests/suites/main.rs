@@ -2,15 +2,20 @@
 //! `cargo test --release -p nexus-tests -- ingest::`.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod canary;
 mod delivery;
+mod edge;
 mod golden;
 mod hooks;
 mod ingest;
 mod isolation;
+mod keys;
 mod lifecycle;
 mod pooler;
 mod rest;
+mod rotation;
 mod schema;
+mod tenant_life;
 
 use nexus_tests::cluster::{Database, SHARED};
 use nexus_tests::gateway::Gateway;

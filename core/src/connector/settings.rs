@@ -47,7 +47,10 @@ impl Connector {
         let empty = Map::new();
         let known = schema["properties"].as_object().unwrap_or(&empty);
         let missing = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
-        let missing = missing.filter(|name| !members.contains_key(*name) && known.get(*name).and_then(|schema| schema.get("default")).is_none());
+        let missing = missing.filter(|name| {
+            !members.contains_key(*name)
+                && known.get(*name).and_then(|schema| schema.get("default")).is_none()
+        });
         let is_closed = schema["additionalProperties"] == Value::Bool(false);
         let unknown = members.keys().filter(|name| is_closed && !known.contains_key(*name));
         let told = |name: &str, reason: &str| {

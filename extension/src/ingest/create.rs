@@ -110,6 +110,9 @@ pub fn insert_or_lock(
 fn join(batch: &mut Batch, flows: &Flows, merges: &mut BTreeMap<Uuid, Merge>) -> Vec<Changed> {
     let mut changes = Vec::new();
     for (birth_id, merge) in merges.iter_mut() {
+        if merge.stored.record.is_erased() {
+            merge.claims.iter().for_each(|claim| batch.requests[claim.place].is_erased = true);
+        }
         let mut is_first = merge.before.is_none();
         let mut results = Vec::new();
         let (kind, scope) = (merge.stored.kind, merge.stored.scope);
@@ -152,7 +155,8 @@ pub fn project(merges: &BTreeMap<Uuid, Merge>, at: i64) -> Vec<Entity> {
     for merge in merges.values() {
         let Merge { stored, before, changed_by, .. } = merge;
         let before = before.as_ref().and_then(|record| stored.project(record));
-        let after = stored.project(&stored.record).or_else(|| before.as_ref().map(|golden| golden.withdrawn(at)));
+        let after =
+            stored.project(&stored.record).or_else(|| before.as_ref().map(|golden| golden.withdrawn(at)));
         let Some(after) = after else { continue };
         let changed = changed(stored.kind, before.as_ref(), &after);
         if !changed.is_empty() {

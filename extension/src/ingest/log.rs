@@ -13,13 +13,13 @@ use uuid::Uuid;
 const INSERT_EVENTS: &str = concat!(
     "insert into nexus.event (tenant_id, event_id, environment_id, connector_id, connector_type, manifest_version, topic,
         status, reason_code, reason, outcome, trace_id, parent_span_id, delivery_key, emitted_at, received_at,
-        is_verified, headers, body)
+        is_verified, erased_at, headers, body)
     select $1, r.event_id, r.environment_id, r.connector_id, r.connector_type, r.manifest_version, r.topic,
         r.status, r.reason_code, r.reason, r.outcome, r.trace_id, r.parent_span_id, r.delivery_key, ",
-    timestamptz!("r.emitted_at"), ", ", timestamptz!("r.received_at"), ", $4, r.headers, ($3::bytea[])[r.body]
+    timestamptz!("r.emitted_at"), ", ", timestamptz!("r.received_at"), ", $4, case when r.is_erased then now() end, r.headers, ($3::bytea[])[r.body]
     from jsonb_to_recordset($2) as r(event_id uuid, environment_id uuid, connector_id uuid, connector_type text,
         manifest_version integer, topic text, status text, reason_code text, reason text, outcome jsonb, trace_id text,
-        parent_span_id text, delivery_key text, emitted_at bigint, received_at bigint, headers jsonb, body integer)"
+        parent_span_id text, delivery_key text, emitted_at bigint, received_at bigint, is_erased boolean, headers jsonb, body integer)"
 );
 
 const INSERT_DUPLICATES: &str = "
@@ -33,7 +33,7 @@ pub fn run(client: &mut SpiClient<'_>, batch: &Batch, is_verified: bool) -> Resu
     let mut bodies: Vec<&[u8]> = Vec::new();
     let mut events = Vec::new();
     for (request, source) in batch.events() {
-        bodies.push(&request.body);
+        bodies.push(if request.is_erased { &[] } else { &request.body });
         let mut event = row(request, source);
         let received = json!({
             "environment_id": source.scope.environment_id,
@@ -44,7 +44,7 @@ pub fn run(client: &mut SpiClient<'_>, batch: &Batch, is_verified: bool) -> Resu
             "delivery_key": request.delivery_key,
             "emitted_at": request.emitted_at,
             "received_at": request.received_at,
-            "headers": request.headers,
+            "headers": if request.is_erased { json!({}) } else { request.headers.clone() },
             "body": bodies.len(),
         });
         if let (Value::Object(event), Value::Object(received)) = (&mut event, received) {
@@ -80,8 +80,11 @@ pub fn run(client: &mut SpiClient<'_>, batch: &Batch, is_verified: bool) -> Resu
 
 const UPDATE_EVENTS: &str = "
     update nexus.event e set manifest_version = r.manifest_version, topic = r.topic, status = r.status,
-        reason_code = r.reason_code, reason = r.reason, outcome = r.outcome
-    from jsonb_to_recordset($2) as r(event_id uuid, manifest_version integer, topic text, status text,
+        reason_code = r.reason_code, reason = r.reason, outcome = r.outcome,
+        erased_at = case when r.is_erased then now() else e.erased_at end,
+        headers = case when r.is_erased then '{}' else e.headers end,
+        body = case when r.is_erased then '' else e.body end
+    from jsonb_to_recordset($2) as r(event_id uuid, is_erased boolean, manifest_version integer, topic text, status text,
                                      reason_code text, reason text, outcome jsonb)
     where e.tenant_id = $1 and e.event_id = r.event_id";
 
@@ -100,6 +103,7 @@ fn row(request: &Request, source: &Source) -> Value {
     let (status, reason_code, reason) = request.status();
     json!({
         "event_id": request.event_id,
+        "is_erased": request.is_erased,
         "manifest_version": source.version,
         "topic": request.topic,
         "status": status,

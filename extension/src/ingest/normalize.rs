@@ -85,7 +85,8 @@ pub fn sources(client: &mut SpiClient<'_>, batch: &Batch) -> Result<HashMap<Uuid
             row.get::<i32>(4).map_err(internal)?,
             row.get::<JsonB>(5).map_err(internal)?,
             row.get::<i32>(6).map_err(internal)?,
-        ) else {
+        )
+        else {
             continue;
         };
         let scope = Scope {

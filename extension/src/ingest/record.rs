@@ -67,11 +67,16 @@ const READ: &str = stored!("");
 const LOCK: &str = stored!("for update");
 
 const UPDATE: &str = concat!(
-    "update nexus.source_record s set external_id = r.external_id, document = r.document, source_time = ", timestamptz!("r.source_time"),
-    ", observed_at = ", timestamptz!("r.observed"), ", generation = r.generation, event_id = r.event_id,
+    "update nexus.source_record s set external_id = r.external_id, document = r.document, source_time = ",
+    timestamptz!("r.source_time"),
+    ", observed_at = ",
+    timestamptz!("r.observed"),
+    ", generation = r.generation, event_id = r.event_id,
     manifest_version = r.manifest_version, group_stamps = r.group_stamps, tombstone = r.tombstone,
     is_deleted = r.is_deleted, updated_at = now()
-    from jsonb_to_recordset($2) as r(", row_type!(), ")
+    from jsonb_to_recordset($2) as r(",
+    row_type!(),
+    ")
     where s.tenant_id = $1 and s.birth_id = r.birth_id"
 );
 
@@ -138,7 +143,8 @@ fn record_of(
 ) -> Result<Record> {
     let mut groups = BTreeMap::new();
     // A claimed group has all its members in the document, so any of them tells.
-    for group in kind.groups().filter(|group| kind.group_members(group).any(|name| fields.contains_key(name))) {
+    for group in kind.groups().filter(|group| kind.group_members(group).any(|name| fields.contains_key(name)))
+    {
         let exception = exceptions.and_then(|stamps| stamps.get(group)).map(stamp_from_json).transpose()?;
         groups.insert(group.to_owned(), exception.unwrap_or(base));
     }

@@ -149,8 +149,9 @@ fn status_difference(request: &Request) -> Option<Difference> {
         None => json!({ "status": status }),
     };
     let old = JsonB(json!({ "status": former }));
-    (status != former)
-        .then(|| ("event".to_owned(), from_core(request.event_id), "status".to_owned(), Some(old), Some(JsonB(new))))
+    (status != former).then(|| {
+        ("event".to_owned(), from_core(request.event_id), "status".to_owned(), Some(old), Some(JsonB(new)))
+    })
 }
 
 /// The records that may hold claims of a former reading stand beside those of the batch.
@@ -177,8 +178,9 @@ fn forget(
     merges: &mut BTreeMap<Uuid, Merge>,
 ) -> Result<()> {
     let swept: HashMap<Uuid, &Swept> = swept.iter().map(|record| (record.birth_id, record)).collect();
-    let is_former =
-        |of: &Swept, stamp: &Stamp| stamp.version.generation < of.generation && stamp.event_id >= of.oldest_event_id;
+    let is_former = |of: &Swept, stamp: &Stamp| {
+        stamp.version.generation < of.generation && stamp.event_id >= of.oldest_event_id
+    };
     let mut former: HashSet<Uuid> = HashSet::new();
     for (birth_id, merge) in merges.iter() {
         let Some(of) = swept.get(birth_id) else { continue };
@@ -207,14 +209,22 @@ impl Batch {
     fn again(client: &mut SpiClient<'_>, tenant_id: Uuid, event_ids: Vec<PgUuid>) -> Result<Self> {
         let mut requests = Vec::new();
         for row in plan::run(client, EVENTS, &[from_core(tenant_id).into(), event_ids.into()])? {
-            let (Some(event_id), Some(connector_id), Some(headers), Some(body), Some(received_at), Some(trace_id)) = (
+            let (
+                Some(event_id),
+                Some(connector_id),
+                Some(headers),
+                Some(body),
+                Some(received_at),
+                Some(trace_id),
+            ) = (
                 row.get::<PgUuid>(1).map_err(internal)?,
                 row.get::<PgUuid>(2).map_err(internal)?,
                 row.get::<JsonB>(3).map_err(internal)?,
                 row.get::<Vec<u8>>(4).map_err(internal)?,
                 row.get::<i64>(5).map_err(internal)?,
                 row.get::<String>(6).map_err(internal)?,
-            ) else {
+            )
+            else {
                 continue;
             };
             let trace = TraceContext { trace_id, parent_span_id: row.get(7).map_err(internal)? };

@@ -9,7 +9,7 @@ use nexus_core::connector::Connector;
 use nexus_core::secret::{DataKey, MasterKey, Place};
 use serde::Deserialize;
 use serde_json::Value;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -95,8 +95,8 @@ impl Loader {
     ) -> Result<Configuration, serde_json::Error> {
         let loaded: Loaded = serde_json::from_value(loaded)?;
         self.compile(loaded.connector_types);
-        let data_keys = self.unwrap_data_keys(loaded.data_keys, master_keys);
-        let mut configuration = Configuration::default();
+        let (data_keys, useless_master_keys) = self.unwrap_data_keys(loaded.data_keys, master_keys);
+        let mut configuration = Configuration { useless_master_keys, ..Configuration::default() };
         let mut unreadable = HashSet::new();
         for secret in loaded.secrets {
             let owner = (secret.tenant_id, secret.owner_id);
@@ -167,18 +167,21 @@ impl Loader {
         &mut self,
         loaded: Vec<LoadedDataKey>,
         master_keys: &[MasterKey],
-    ) -> HashMap<(Uuid, Uuid), DataKey> {
+    ) -> (HashMap<(Uuid, Uuid), DataKey>, BTreeSet<String>) {
         let mut data_keys = HashMap::new();
+        let mut opens: BTreeMap<String, bool> = BTreeMap::new();
         for key in loaded {
             let wrapped = decode(&key.wrapped_key);
-            match MasterKey::unwrap(master_keys, &key.master_key_id, key.tenant_id, &wrapped) {
+            let unwrapped = MasterKey::unwrap(master_keys, &key.master_key_id, key.tenant_id, &wrapped);
+            *opens.entry(key.master_key_id).or_default() |= unwrapped.is_ok();
+            match unwrapped {
                 Ok(data_key) => {
                     data_keys.insert((key.tenant_id, key.data_key_id), data_key);
                 }
                 Err(error) => self.complain(key.data_key_id, &error),
             }
         }
-        data_keys
+        (data_keys, opens.into_iter().filter(|(_, opens)| !opens).map(|(id, _)| id).collect())
     }
 
     fn open(&mut self, secret: &LoadedSecret, data_keys: &HashMap<(Uuid, Uuid), DataKey>) -> Option<Secret> {
@@ -270,6 +273,7 @@ mod tests {
         assert_eq!(secrets, [b"a rather long secret, so that its base64 takes several lines"]);
         assert!(!configuration.connectors[&OWNER].has_unreadable_secret);
         assert_eq!(configuration.data_keys(TENANT).count(), 1);
+        assert_eq!(configuration.useless_master_keys().count(), 0);
     }
 
     #[test]
@@ -280,6 +284,7 @@ mod tests {
             Loader::default().load(loaded(&sealed, &wrapped), &[other]).expect("the known form");
         assert_eq!(configuration.secrets(TENANT, OWNER, "signing").count(), 0);
         assert!(configuration.connectors[&OWNER].has_unreadable_secret);
+        assert_eq!(configuration.useless_master_keys().collect::<Vec<_>>(), ["m1"]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::send::{Answered, NotSent};
 use crate::batches::{Batch, Batches, Limits};
 use crate::db::{Database, Failure};
 use crate::error::Trouble;
-use crate::routes::jobs::{storable, without_nul};
+use crate::routes::jobs::{storable, storable_text};
 use crate::{metrics, sql};
 use jiff::{SignedDuration, Timestamp};
 use nexus_core::retry::{Answer, ErrorClass, Next, Policy};
@@ -16,8 +16,8 @@ use std::time::Duration;
 use tokio_postgres::types::{Json, Type};
 use uuid::Uuid;
 
-/// The first bytes of an answer, for people to read.
-const LOGGED_BYTES: usize = 4 << 10;
+/// The beginning of an answer, for people to read.
+const LOGGED_CHARACTERS: usize = 4 << 10;
 const CALLBACK_TIMEOUT_SECONDS: u32 = 3600;
 
 /// One attempt, as `nexus.settle` takes it.
@@ -60,7 +60,7 @@ impl Report {
     ) -> Self {
         let answered = attempt.as_ref().ok();
         let body: Option<Value> = answered.and_then(|answered| serde_json::from_slice(&answered.body).ok());
-        let error_code = body.as_ref().and_then(error_code).map(without_nul);
+        let error_code = body.as_ref().and_then(error_code).map(storable_text);
         let next = next(claimed, attempt, error_code.as_deref(), jitter);
         let (outcome, next_attempt_at) = outcome(claimed, next, attempted_at + as_signed(took));
         let is_failure = matches!(outcome, "retry" | "dead");
@@ -91,7 +91,7 @@ impl Report {
             status_code: answered.map(|answered| answered.status),
             latency_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             error_class,
-            error: error.as_deref().map(without_nul),
+            error: error.as_deref().map(storable_text),
             error_code: error_code.filter(|_| is_failure),
             response_headers: answered.map(|answered| headers_as_json(&answered.headers)),
             response_body: answered.map(|answered| beginning(&answered.body)),
@@ -179,7 +179,7 @@ fn headers_as_json(headers: &HeaderMap) -> Value {
         let values: Vec<String> = headers
             .get_all(name)
             .iter()
-            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+            .map(|value| storable_text(&String::from_utf8_lossy(value.as_bytes())))
             .collect();
         json.insert(name.as_str().to_owned(), values.join(", ").into());
     }
@@ -187,8 +187,7 @@ fn headers_as_json(headers: &HeaderMap) -> Value {
 }
 
 fn beginning(body: &[u8]) -> String {
-    let bytes = &body[..body.len().min(LOGGED_BYTES)];
-    without_nul(&String::from_utf8_lossy(bytes))
+    storable_text(&String::from_utf8_lossy(body)).chars().take(LOGGED_CHARACTERS).collect()
 }
 
 /// Reports waiting for the database.
@@ -365,6 +364,6 @@ mod tests {
     #[test]
     fn what_is_logged_of_an_answer_is_bounded_and_storable() {
         let report = report(&webhook(), 500, &"\0".repeat(10_000));
-        assert_eq!(report.response_body.map(|body| body.chars().count()), Some(LOGGED_BYTES));
+        assert_eq!(report.response_body.map(|body| body.chars().count()), Some(LOGGED_CHARACTERS));
     }
 }

@@ -1,7 +1,7 @@
 //! What stands under `/api/v1` and under `/api`.
 
 use crate::openapi::Access::{AnyKey, Platform, Scope, Signed};
-use crate::openapi::{Documented, about, anything};
+use crate::openapi::{Documented, about, anything, string};
 use crate::routes::{api_keys, catalogue, connectors, events, flows, jobs, lists, subscriptions, tenants};
 use crate::sql;
 
@@ -40,11 +40,9 @@ fn platform(paths: Documented) -> Documented {
         .delete(
             "/tenants/{tenant_id}",
             tenants::delete,
-            on("Delete a tenant and everything of it").gives(
-                200,
-                "How many rows of each table",
-                &["tenant_id", "deleted"],
-            ),
+            on("Delete a tenant and everything of it; the slug confirms it")
+                .query("slug", string(None))
+                .gives(200, "How many rows of each table", &["tenant_id", "deleted"]),
         )
 }
 

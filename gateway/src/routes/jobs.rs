@@ -49,7 +49,7 @@ pub async fn callback(
     let result = result_of(&report);
     let succeeded = report.status == Ending::Succeeded;
     let (error_code, error) =
-        (report.error_code.as_deref().map(without_nul), report.error.as_deref().map(without_nul));
+        (report.error_code.as_deref().map(storable_text), report.error.as_deref().map(storable_text));
     let ended: String = app
         .database
         .row(
@@ -108,18 +108,18 @@ fn result_of(report: &Report) -> Option<Value> {
     (!result.is_empty()).then_some(Value::Object(result))
 }
 
-/// Text as the database can hold it: it knows no NUL.
-pub fn without_nul(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
+/// Text of a destination as it is kept: the database knows no NUL, and a callback token is for its job alone.
+pub fn storable_text(text: &str) -> String {
+    callback::without_tokens(&text.replace('\0', "\u{fffd}"))
 }
 
-/// JSON as the database can hold it.
+/// JSON of a destination as it is kept.
 pub fn storable(value: Value) -> Value {
     match value {
-        Value::String(text) if text.contains('\0') => Value::String(without_nul(&text)),
+        Value::String(text) => Value::String(storable_text(&text)),
         Value::Array(items) => Value::Array(items.into_iter().map(storable).collect()),
         Value::Object(members) => Value::Object(
-            members.into_iter().map(|(name, value)| (without_nul(&name), storable(value))).collect(),
+            members.into_iter().map(|(name, value)| (storable_text(&name), storable(value))).collect(),
         ),
         // jsonb refuses numbers beyond numeric's range; kept as text, nothing is lost.
         Value::Number(number) if is_beyond_numeric(&number.to_string()) => Value::String(number.to_string()),

@@ -84,12 +84,23 @@ pub async fn update(
 }
 
 /// Deletes a tenant and everything of it. How many rows of each table is answered, since nothing else remains.
+///
+/// The query names the tenant's slug: an id out of the wrong line of a list must not be enough.
 pub async fn delete(
     State(app): State<Arc<App>>,
     platform: Platform,
     Path(tenant_id): Path<String>,
+    RawQuery(query): RawQuery,
 ) -> Result<Json<Value>, Error> {
+    let tenant = show(&app, &tenant_id).await?;
     let tenant_id = id("tenant", &tenant_id)?;
+    let query = url::form_urlencoded::parse(query.as_deref().unwrap_or_default().as_bytes());
+    if !query.into_iter().any(|(name, value)| name == "slug" && tenant["slug"] == *value) {
+        return Err(Error::parameter(
+            "slug",
+            "?slug= must name the slug of the tenant that is to be deleted",
+        ));
+    }
     let actor = platform.actor();
     let rows = app.database.act(&actor, sql::DELETE_TENANT, &[(&tenant_id, Type::UUID)]).await?;
     let mut deleted = Map::new();

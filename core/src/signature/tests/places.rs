@@ -109,6 +109,14 @@ fn the_last_part_of_the_path_may_be_the_secret() {
 }
 
 #[test]
+fn what_is_stored_does_not_repeat_the_secret() {
+    let body = r#"{"a":"hush/\"1\"","b":"hush\/\"1\"","c":"old"}"#;
+    assert_eq!(masked(body, &[b"hush/\"1\"", b"old", b""]), r#"{"a":"***","b":"***","c":"***"}"#);
+    assert!(sends_secret(&receive(Signature { scheme: Scheme::SecretPath, ..Signature::default() })));
+    assert!(!sends_secret(&receive(hmac("x-signature"))));
+}
+
+#[test]
 fn an_instance_chooses_among_the_ways_to_sign() {
     let receive = Receive {
         signatures: [("static".to_owned(), Signature { scheme: Scheme::StaticHeader, ..hmac("x-token") })]

@@ -43,7 +43,9 @@ pub fn run(
             "event_id": request.map(|request| request.event_id),
         }));
     }
-    for (request, source) in batch.events().filter(|(request, _)| request.former_status.as_deref() != Some("quarantined")) {
+    for (request, source) in
+        batch.events().filter(|(request, _)| request.former_status.as_deref() != Some("quarantined"))
+    {
         if let ("quarantined", code, reason) = request.status() {
             events.push(json!({
                 "domain_event_id": Uuid::now_v7(),

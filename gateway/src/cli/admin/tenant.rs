@@ -2,7 +2,7 @@
 
 use super::Context;
 use crate::db::Failure;
-use crate::error::StartError;
+use crate::error::{Chain, StartError};
 use crate::sql;
 use clap::Args;
 use futures_util::TryStreamExt as _;
@@ -92,7 +92,16 @@ impl DeleteTenant {
                 deleted.insert(table, rows.into());
             }
         }
-        Ok(json!({ "tenant_id": tenant_id, "slug": slug, "deleted": deleted }))
+        // Group roles are no rows, and dropping them takes a right that deleting does not.
+        let groups = client.query_typed(sql::DROP_GROUPS, &[(&tenant_id, Type::UUID)]).await;
+        let groups: Option<i32> = match groups {
+            Ok(rows) => rows.first().map(|row| row.try_get(0)).transpose().map_err(broken)?,
+            Err(error) => {
+                eprintln!("nexus: the tenant is deleted; its group roles remain: {}", Chain(&error));
+                None
+            }
+        };
+        Ok(json!({ "tenant_id": tenant_id, "slug": slug, "deleted": deleted, "dropped_groups": groups }))
     }
 }
 
