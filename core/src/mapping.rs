@@ -11,6 +11,7 @@ mod convert;
 pub(crate) mod decimal;
 mod evaluate;
 mod expression;
+mod output;
 mod path;
 mod scope;
 #[cfg(test)]
@@ -21,6 +22,7 @@ pub(crate) use compile::{Compiler, Expected};
 pub use condition::Condition;
 pub use evaluate::Found;
 pub use expression::{Conversion, Expression, Fields, Matching, Predicate, Rule, State, Zone};
+pub use output::FieldMapping;
 pub(crate) use path::Path;
 pub use scope::{Context, Scope};
 

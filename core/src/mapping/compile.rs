@@ -41,11 +41,18 @@ pub(crate) enum Expected {
 #[derive(Debug)]
 pub(crate) struct Compiler<'m> {
     shapes: &'m BTreeMap<String, Fields>,
+    /// Whether what is mapped came in a request, with headers.
+    has_request: bool,
 }
 
 impl<'m> Compiler<'m> {
     pub fn new(shapes: &'m BTreeMap<String, Fields>) -> Self {
-        Self { shapes }
+        Self { shapes, has_request: true }
+    }
+
+    /// The compiler of what is mapped from documents.
+    pub fn of_documents(shapes: &'m BTreeMap<String, Fields>) -> Self {
+        Self { shapes, has_request: false }
     }
 
     /// An error at a place of the manifest.
@@ -137,6 +144,7 @@ impl<'m> Compiler<'m> {
             Some(Conversion::String) => Convert::LongText,
             Some(Conversion::Integer) => Convert::Integer,
             Some(Conversion::Decimal) => Convert::Decimal,
+            Some(Conversion::Number) => Convert::Number,
             Some(Conversion::Boolean) => Convert::Boolean,
             Some(Conversion::Timestamp) => Convert::Timestamp(self.zone(rule, at)?),
             Some(Conversion::Unix) => Convert::Unix,

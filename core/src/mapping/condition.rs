@@ -2,6 +2,7 @@
 
 use super::decimal::Decimal;
 use super::evaluate::{Found, same, text_of};
+use super::output::read;
 use super::{Compiler, Context, Expected, Expression, Mapping, Predicate, Scope, State};
 use crate::error::Error;
 use crate::normalize::Headers;
@@ -30,9 +31,11 @@ pub(super) enum Comparison {
 }
 
 impl Condition {
-    /// Compiles a predicate that stands on its own, such as a flow's filter.
-    pub fn compile(predicate: &Predicate) -> Result<Self, Error> {
-        Compiler::new(&Default::default()).condition(predicate, "", 0)
+    /// Reads and compiles a predicate about documents, such as a flow's filter. `at` is its place, for errors,
+    /// which have the code of a manifest's.
+    pub fn from_json(predicate: &Value, at: &str) -> Result<Self, Error> {
+        let predicate: Predicate = read(predicate, at)?;
+        Compiler::of_documents(&Default::default()).condition(&predicate, at, 0)
     }
 
     /// Whether it holds for a document.

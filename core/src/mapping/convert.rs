@@ -17,6 +17,9 @@ const MAX_ID_CHARS: usize = 255;
 /// The greatest whole number that every JSON reader keeps exactly: 2^53.
 const MAX_INTEGER: i64 = 1 << 53;
 
+/// What money and quantities have to be.
+pub(super) const A_DECIMAL: &str = "a decimal number of at most 60 digits";
+
 /// How a value is read, compiled.
 #[derive(Debug, Default)]
 pub(super) enum Convert {
@@ -31,6 +34,7 @@ pub(super) enum Convert {
     Id,
     Integer,
     Decimal,
+    Number,
     Boolean,
     Timestamp(Zoned),
     Unix,
@@ -71,8 +75,9 @@ impl Convert {
             Convert::Integer => integer(value).ok_or(Reason::Is("a whole number within ±2^53"))?,
             Convert::Decimal => match text_of(value).as_deref().and_then(decimal::plain) {
                 Some(digits) => Value::String(digits.into_owned()),
-                None => return Err(Reason::Is("a decimal number of at most 60 digits")),
+                None => return Err(Reason::Is(A_DECIMAL)),
             },
+            Convert::Number => number(value).ok_or(Reason::Is(A_DECIMAL))?,
             Convert::Boolean => boolean(value).ok_or(Reason::Is("true or false"))?,
             Convert::Timestamp(zone) => {
                 let zone = zone.resolve(scope)?;
@@ -152,6 +157,12 @@ fn id(value: &Value) -> Result<Value, Reason> {
         return Err(Reason::Longer(MAX_ID_CHARS, "characters"));
     }
     Ok(Value::String(id.to_owned()))
+}
+
+/// Without the zeros in front that texts may have and JSON does not allow.
+fn number(value: &Value) -> Option<Value> {
+    let digits = Decimal::parse(&text_of(value)?)?.to_text()?;
+    digits.parse().ok().map(Value::Number)
 }
 
 fn integer(value: &Value) -> Option<Value> {

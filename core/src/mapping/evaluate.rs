@@ -122,6 +122,14 @@ impl Mapping {
         }
     }
 
+    /// The value as a member of an object; `None` where the object is to have no such member.
+    pub(super) fn member(&self, scope: Scope<'_>) -> Result<Option<Value>, Error> {
+        Ok(match self.find(scope)? {
+            Found::Null => scope.keeps_null().then_some(Value::Null),
+            found => found.into_value(),
+        })
+    }
+
     /// The value as text, where it is one and there are no mistakes.
     pub(crate) fn text(&self, scope: &Scope<'_>) -> Option<String> {
         let found = self.find(*scope).ok()?;
@@ -264,7 +272,7 @@ impl Mapping {
         let number = text_of(value).and_then(|text| Decimal::parse(&text));
         number.ok_or_else(|| {
             let found = Found::Owned(value.clone());
-            self.failure(Reason::Is("a decimal number of at most 60 digits"), Some(found))
+            self.failure(Reason::Is(convert::A_DECIMAL), Some(found))
         })
     }
 
@@ -381,11 +389,10 @@ fn gather<'a>(path: &Path, value: &'a Value) -> Option<Vec<&'a Value>> {
     (!found.is_empty() || path.container(value).is_some()).then_some(found)
 }
 
-/// The members that have a value.
 fn object(members: &[(String, Mapping)], scope: Scope<'_>) -> Result<Map<String, Value>, Error> {
     let mut object = Map::new();
     for (name, mapping) in members {
-        if let Some(value) = mapping.find(scope)?.into_value() {
+        if let Some(value) = mapping.member(scope)? {
             object.insert(name.clone(), value);
         }
     }

@@ -175,6 +175,8 @@ pub enum Conversion {
     Integer,
     /// Decimal digits as text, never by way of a float.
     Decimal,
+    /// The same digits as a JSON number, for destinations that want one.
+    Number,
     /// `true`, `false`, and 1, 0, "yes", "no" and the like.
     Boolean,
     /// RFC 3339, or a time without offset in `zone`; a date alone is its midnight.

@@ -16,6 +16,7 @@ pub struct Context<'a> {
     headers: &'a Headers,
     settings: &'a Value,
     null_values: &'a [Value],
+    keeps_null: bool,
     steps: Cell<u64>,
 }
 
@@ -37,7 +38,13 @@ impl<'a> Context<'a> {
         settings: &'a Value,
         null_values: &'a [Value],
     ) -> Self {
-        Self { payload, headers, settings, null_values, steps: Cell::new(STEPS) }
+        Self { payload, headers, settings, null_values, keeps_null: false, steps: Cell::new(STEPS) }
+    }
+
+    /// The same, but objects that are made keep their members that are null: a destination is told so, while
+    /// a document's parts just lack what is not known.
+    pub(crate) fn keeping_null(self) -> Self {
+        Self { keeps_null: true, ..self }
     }
 
     /// The scope in which the whole payload is the record.
@@ -72,6 +79,10 @@ impl<'a> Scope<'a> {
 
     pub(crate) fn setting(self, name: &str) -> Option<&'a Value> {
         self.context.settings.get(name)
+    }
+
+    pub(crate) fn keeps_null(self) -> bool {
+        self.context.keeps_null
     }
 
     /// Whether a value means null on this platform.

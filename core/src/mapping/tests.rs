@@ -303,7 +303,7 @@ fn predicates_answer() {
         (json!({"any": [{"path": "$.x", "is": "set"}, {"path": "$.l", "is": "text"}]}), false),
     ] {
         let parsed: Predicate = serde_json::from_value(predicate.clone()).unwrap();
-        let condition = Condition::compile(&parsed).unwrap();
+        let condition = Compiler::new(&BTreeMap::new()).condition(&parsed, "test", 0).unwrap();
         let headers = Headers::default();
         let nulls = [json!("")];
         let context = Context::new(&payload, &headers, &Value::Null, &nulls);

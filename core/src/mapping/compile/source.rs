@@ -35,6 +35,9 @@ impl Compiler<'_> {
             return Ok(Source::Constant(constant.clone()));
         }
         if let Some(name) = &rule.header {
+            if !self.has_request {
+                return Err(self.error(at, "reads a header, and there is no request here"));
+            }
             return Ok(Source::Header(name.to_ascii_lowercase()));
         }
         if let Some(name) = &rule.setting {
@@ -82,7 +85,8 @@ impl Compiler<'_> {
         }
         let path = self.origin_and_path(rule, at)?;
         if rule.shape.is_some() || !rule.fields.is_empty() {
-            return Ok(Source::Object(path, self.members(rule, None, at, depth)?));
+            let fields = self.fields(rule.shape.as_deref(), &rule.fields, at)?;
+            return Ok(Source::Object(path, self.members(fields, None, depth)?));
         }
         match path {
             Some((origin, path)) if gathers && path.is_plural() => Ok(Source::AllOf(origin, path)),
@@ -133,7 +137,8 @@ impl Compiler<'_> {
             Expected::Children(children) => Some(children),
             _ => None,
         };
-        let members = self.members(rule, children, at, depth)?;
+        let fields = self.fields(rule.shape.as_deref(), &rule.fields, at)?;
+        let members = self.members(fields, children, depth)?;
         if members.is_empty() {
             return Err(self.error(at, "has each without fields, use, sum or pick"));
         }
@@ -172,15 +177,13 @@ impl Compiler<'_> {
         }))
     }
 
-    /// The members of an object: those of its shape, and its own on top.
-    fn members(
+    /// The members of an object, or of child rows.
+    pub fn members(
         &self,
-        rule: &Rule,
+        fields: BTreeMap<&str, (&Expression, String)>,
         children: Option<&'static Children>,
-        at: &str,
         depth: usize,
     ) -> Result<Vec<(String, Mapping)>, Error> {
-        let fields = self.fields(rule.shape.as_deref(), &rule.fields, at)?;
         let compile = |(name, (expression, at)): (&str, (&Expression, String))| {
             let expected = match children {
                 None => Expected::Raw,
