@@ -4,17 +4,20 @@
 //! canonical model and turns its paths and expressions into a form that is fast to run; nothing in it can
 //! fail later for a reason that could have been known before.
 
+mod check;
 mod compile;
 mod manifest;
 mod schema;
 mod settings;
 
+pub use check::Mistake;
 pub use manifest::*;
 pub use schema::manifest_schema;
 
 use crate::canonical::{Kind, Snapshot};
-use crate::error::Error;
-use crate::mapping::{Condition, Mapping, Path};
+use crate::error::{Code, Error};
+use crate::mapping::{Condition, FieldMapping, Mapping, Path};
+use std::collections::BTreeMap;
 
 /// The manifests that come with Nexus: connector type and TOML, in alphabetical order.
 pub fn built_in() -> &'static [(&'static str, &'static str)] {
@@ -28,6 +31,7 @@ pub struct Connector {
     receive: CompiledReceive,
     envelopes: Vec<Envelope>,
     entities: Vec<CompiledEntity>,
+    push: BTreeMap<&'static str, CompiledPush>,
 }
 
 /// What wraps records, compiled.
@@ -45,6 +49,14 @@ pub(crate) struct CompiledReceive {
     pub delivery_id: Option<Mapping>,
     pub emitted_at: Option<Mapping>,
     pub shop: Option<Mapping>,
+}
+
+/// The request that writes one kind to a destination, compiled.
+#[derive(Debug)]
+pub struct CompiledPush {
+    /// Its body, of a canonical document.
+    pub body: FieldMapping,
+    id: Option<Path>,
 }
 
 /// An entity, compiled.
@@ -77,7 +89,12 @@ pub(crate) struct CompiledDocument {
 impl Connector {
     /// Checks a manifest and compiles it. The error names the place in the manifest and the reason.
     pub fn compile(manifest: Manifest) -> Result<Connector, Error> {
-        compile::connector(manifest)
+        let connector_type = manifest.connector_type.clone();
+        compile::connector(manifest).map_err(|mistakes| {
+            let first = mistakes.into_iter().next();
+            let error = first.unwrap_or_else(|| Error::new(Code::Internal, "refused without a reason"));
+            Error { message: format!("manifest \"{connector_type}\": {}", error.message), ..error }
+        })
     }
 
     /// Reads, checks and compiles a manifest written in TOML.
@@ -124,6 +141,11 @@ impl Connector {
         &self.manifest.null_values
     }
 
+    /// How documents of a kind are written to it; `None` where that is not said.
+    pub fn push(&self, kind: &str) -> Option<&CompiledPush> {
+        self.push.get(kind)
+    }
+
     pub(crate) fn compiled_receive(&self) -> &CompiledReceive {
         &self.receive
     }
@@ -134,6 +156,17 @@ impl Connector {
 
     pub(crate) fn entities(&self) -> &[CompiledEntity] {
         &self.entities
+    }
+}
+
+impl CompiledPush {
+    /// The id of the record that was written, out of the platform's answer.
+    pub fn id_in(&self, answer: &serde_json::Value) -> Option<String> {
+        match self.id.as_ref()?.first(answer)? {
+            serde_json::Value::String(id) => Some(id.clone()),
+            serde_json::Value::Number(id) => Some(id.to_string()),
+            _ => None,
+        }
     }
 }
 

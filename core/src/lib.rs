@@ -14,10 +14,11 @@
 //! | create | [`identity`], [`register`], [`survivorship`], [`routing`] |
 //! | dispatch | [`envelope`], [`retry`], [`callback`] |
 //!
-//! [`secret`] seals what must stay unreadable at rest; [`error`] holds the stable error codes.
+//! [`case`] holds a connector to what its author expects of it; [`secret`] seals what must stay unreadable at rest; [`error`] holds the stable error codes.
 
 pub mod callback;
 pub mod canonical;
+pub mod case;
 pub mod connector;
 pub mod envelope;
 pub mod error;

@@ -13,6 +13,7 @@ mod evaluate;
 mod expression;
 mod output;
 mod path;
+mod reach;
 mod scope;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ pub use evaluate::Found;
 pub use expression::{Conversion, Expression, Fields, Matching, Predicate, Rule, State, Zone};
 pub use output::FieldMapping;
 pub(crate) use path::Path;
+pub(crate) use reach::Reached;
 pub use scope::{Context, Scope};
 
 use convert::Convert;

@@ -10,9 +10,11 @@ mod document;
 mod events;
 mod headers;
 mod json;
+mod unmapped;
 
 pub use headers::Headers;
 pub use json::MAX_DEPTH;
+pub use unmapped::{Unmapped, unmapped};
 
 use crate::canonical::Document;
 use crate::connector::Connector;
@@ -73,31 +75,7 @@ pub enum Outcome {
 
 /// Normalizes a request: finds its topic, delivery id and time, and maps its body.
 pub fn normalize(connector: &Connector, request: &Request<'_>) -> Normalized {
-    let receive = connector.compiled_receive();
-    let parsed = body::parse(connector, request.body);
-    let nothing = Value::Null;
-    let body = parsed.as_ref().unwrap_or(&nothing);
-    let context = Context::new(body, request.headers, request.settings, connector.null_values());
-    let scope = context.scope();
-
-    let text = |mapping: &Option<Mapping>| mapping.as_ref().and_then(|mapping| mapping.text(&scope));
-    let delivery_id = text(&receive.delivery_id);
-    let shop = text(&receive.shop);
-    let emitted_at = receive.emitted_at.as_ref().and_then(|mapping| mapping.microseconds(&scope));
-
-    if let Some(events) = events::of(connector, body) {
-        let events::Batch { topic, outcome, fetch } = events::batch(connector, &events, None, scope);
-        return Normalized { topic, delivery_id, emitted_at, shop, outcome, fetch };
-    }
-    let topic = text(&receive.topic);
-    let ignored = topic.as_deref().and_then(|topic| detect::ignored(connector, topic));
-    let (outcome, fetch) = match (ignored, parsed.as_ref()) {
-        // Nobody needs to mend a payload that would be ignored anyway.
-        (Some(reason), _) => (Outcome::Ignored { reason }, Vec::new()),
-        (None, Err(error)) => (Outcome::Quarantined(error.clone()), Vec::new()),
-        (None, Ok(_)) => detect::documents(connector, topic.as_deref(), scope),
-    };
-    Normalized { topic, delivery_id, emitted_at, shop, outcome, fetch }
+    normalize_as(connector, None, request)
 }
 
 /// Normalizes a payload of which only the topic is known, or not even that: then the topic that it names
@@ -109,27 +87,40 @@ pub fn normalize_payload(
     body: &[u8],
     settings: &Value,
 ) -> Outcome {
-    if let Some(reason) = topic.and_then(|topic| detect::ignored(connector, topic)) {
-        return Outcome::Ignored { reason };
-    }
-    let body = match body::parse(connector, body) {
-        Err(error) => return Outcome::Quarantined(error),
-        Ok(body) => body,
-    };
     let headers = Headers::default();
-    let context = Context::new(&body, &headers, settings, connector.null_values());
+    normalize_as(connector, topic, &Request { headers: &headers, body, settings }).outcome
+}
+
+/// Normalizes a request whose topic is known from elsewhere. A given topic decides, whatever the request says.
+pub fn normalize_as(connector: &Connector, topic: Option<&str>, request: &Request<'_>) -> Normalized {
+    let receive = connector.compiled_receive();
+    let parsed = body::parse(connector, request.body);
+    let nothing = Value::Null;
+    let body = parsed.as_ref().unwrap_or(&nothing);
+    let context = Context::new(body, request.headers, request.settings, connector.null_values());
     let scope = context.scope();
-    if let Some(events) = events::of(connector, &body) {
-        return events::batch(connector, &events, topic, scope).outcome;
+
+    let text = |mapping: &Option<Mapping>| mapping.as_ref().and_then(|mapping| mapping.text(&scope));
+    let delivery_id = text(&receive.delivery_id);
+    let shop = text(&receive.shop);
+    let emitted_at = receive.emitted_at.as_ref().and_then(|mapping| mapping.microseconds(&scope));
+    let ignored =
+        |topic: &Option<String>| topic.as_deref().and_then(|topic| detect::ignored(connector, topic));
+
+    let given = topic.map(str::to_owned);
+    let is_unwanted = ignored(&given).is_some();
+    if let (false, Some(events)) = (is_unwanted, events::of(connector, body)) {
+        let events::Batch { topic, outcome, fetch } = events::batch(connector, &events, topic, scope);
+        return Normalized { topic, delivery_id, emitted_at, shop, outcome, fetch };
     }
-    let own = || connector.compiled_receive().topic.as_ref()?.text(&scope);
-    match topic.map(str::to_owned).or_else(own) {
-        None => detect::documents(connector, None, scope).0,
-        Some(topic) => match detect::ignored(connector, &topic) {
-            Some(reason) => Outcome::Ignored { reason },
-            None => detect::documents(connector, Some(&topic), scope).0,
-        },
-    }
+    let topic = given.or_else(|| text(&receive.topic));
+    let (outcome, fetch) = match (ignored(&topic), parsed.as_ref()) {
+        // Nobody needs to mend a payload that would be ignored anyway.
+        (Some(reason), _) => (Outcome::Ignored { reason }, Vec::new()),
+        (None, Err(error)) => (Outcome::Quarantined(error.clone()), Vec::new()),
+        (None, Ok(_)) => detect::documents(connector, topic.as_deref(), scope),
+    };
+    Normalized { topic, delivery_id, emitted_at, shop, outcome, fetch }
 }
 
 impl Normalized {

@@ -1,14 +1,9 @@
 //! The cases of every connector: a composed payload, and the documents that a person says it must give.
-//!
-//! A case lies in `connectors/<type>/cases/<topic>/`, as `<name>.json` and `<name>.expected.json`. In the
-//! folder `_shape` are payloads that come without a topic. What is expected is one of `documents`,
-//! `ignored` (the reason) and `quarantined` (the place), perhaps with the connector's `settings`.
 
 #![allow(clippy::unwrap_used)] // A test that unwraps in vain fails, as it should.
 
-use nexus_core::canonical::{Document, Snapshot};
+use nexus_core::case;
 use nexus_core::connector::Connector;
-use nexus_core::normalize::{Outcome, normalize_payload};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -33,65 +28,54 @@ fn every_case_gives_what_is_expected() {
 
 /// What is wrong with a case, if anything.
 fn check(connector: &Connector, cases: &Path, payload: &Path) -> Option<String> {
-    let expected: Value =
-        serde_json::from_slice(&fs::read(payload.with_extension("expected.json")).unwrap()).unwrap();
-    let topic = payload.parent().unwrap().strip_prefix(cases).unwrap().to_str().unwrap();
-    let topic = (topic != "_shape").then_some(topic);
-    let settings = expected.get("settings").cloned().unwrap_or_default();
-    let outcome = normalize_payload(connector, topic, &fs::read(payload).unwrap(), &settings);
-    let given = match outcome {
-        Outcome::Documents(documents) => {
-            json!({"documents": documents.iter().map(shown).collect::<Vec<_>>()})
-        }
-        Outcome::Ignored { reason } => json!({"ignored": reason}),
-        Outcome::Quarantined(error) => json!({"quarantined": error.path, "message": error.message}),
+    let expected = fs::read(payload.with_extension("expected.json")).unwrap();
+    let folder = payload.parent().unwrap().strip_prefix(cases).unwrap().to_str().unwrap();
+    let body = fs::read(payload).unwrap();
+    let expected = serde_json::from_slice(&expected).unwrap();
+    let differences = case::differences(connector, case::topic(folder), &body, &expected);
+    (!differences.is_empty()).then(|| format!("{}\n  {}", payload.display(), differences.join("\n  ")))
+}
+
+#[test]
+fn a_case_tells_where_it_differs() {
+    let connector = Connector::from_json(&json!({
+        "type": "test", "name": "Test", "version": 1, "ignored": {"moon": "no moons"},
+        "entities": {"product": {"topics": ["product"], "documents": [
+            {"kind": "product", "external_id": "$.id", "fields": {"title": "$.title"}},
+        ]}},
+    }));
+    let connector = connector.unwrap();
+    let differences = |topic, body: &str, expected: Value| {
+        case::differences(&connector, case::topic(topic), body.as_bytes(), &expected)
     };
-    let mut differences = Vec::new();
-    for key in ["documents", "ignored", "quarantined"] {
-        compare(key, expected.get(key), given.get(key), &mut differences);
-    }
-    let message = given["message"].as_str().unwrap_or_default();
-    (!differences.is_empty())
-        .then(|| format!("{} {message}\n  {}", payload.display(), differences.join("\n  ")))
-}
-
-/// Lists where two values differ.
-fn compare(place: &str, expected: Option<&Value>, given: Option<&Value>, found: &mut Vec<String>) {
-    match (expected, given) {
-        (Some(Value::Object(a)), Some(Value::Object(b))) => {
-            let mut names: Vec<_> = a.keys().chain(b.keys()).collect();
-            names.sort();
-            names.dedup();
-            for name in names {
-                compare(&format!("{place}.{name}"), a.get(name), b.get(name), found);
-            }
-        }
-        (Some(Value::Array(a)), Some(Value::Array(b))) => {
-            for index in 0..a.len().max(b.len()) {
-                compare(&format!("{place}[{index}]"), a.get(index), b.get(index), found);
-            }
-        }
-        _ if expected == given => {}
-        _ => {
-            let show = |value: Option<&Value>| value.map_or("nothing".to_owned(), Value::to_string);
-            found.push(format!("{place}: expected {}, given {}", show(expected), show(given)));
-        }
-    }
-}
-
-fn shown(document: &Document) -> Value {
-    let time = document.source_time.map(|time| jiff::Timestamp::from_microsecond(time).unwrap().to_string());
-    let mut shown = json!({
-        "kind": document.kind,
-        "external_id": document.external_id,
-        "snapshot": if document.snapshot == Snapshot::Full { "full" } else { "partial" },
-        "source_time": time,
-        "fields": document.fields,
-    });
-    if document.is_deleted {
-        shown["is_deleted"] = json!(true);
-    }
-    shown
+    let document = |title: &str| {
+        json!({"documents": [{"kind": "product", "external_id": "7", "snapshot": "full", "source_time": null,
+                              "fields": {"title": title}}]})
+    };
+    let body = r#"{"id": 7, "title": "Tea"}"#;
+    assert_eq!(differences("product", body, document("Tea")), [""; 0]);
+    assert_eq!(
+        differences("product", body, document("Pot")),
+        ["documents[0].fields.title: expected \"Pot\", given \"Tea\""]
+    );
+    assert_eq!(differences("moon", "{}", json!({"ignored": "no moons"})), [""; 0]);
+    assert_eq!(differences("product", "{}", json!({"quarantined": "$.id"})), [""; 0]);
+    assert_eq!(
+        differences("product", "{}", json!({"documents": []})),
+        [
+            "documents: expected [], given nothing",
+            "quarantined: expected nothing, given \"$.id\"",
+            "product has no id"
+        ]
+    );
+    assert_eq!(
+        differences("product", "[]", json!({})),
+        [
+            "says nothing: it needs one of documents, ignored, quarantined",
+            "documents: expected nothing, given []"
+        ]
+    );
+    assert!(differences("_shape", body, json!({"documents": []}))[1].contains("the shape of no record"));
 }
 
 fn folders(folder: &Path) -> Vec<PathBuf> {

@@ -175,9 +175,16 @@ impl Manifest {
 
     /// Reads a manifest written in JSON. The error names the place in the manifest.
     pub fn from_json(value: &Value) -> Result<Self, Error> {
-        serde_path_to_error::deserialize(value).map_err(|error| {
-            Error::new(Code::InvalidManifest, error.inner().to_string()).at(error.path().to_string())
-        })
+        serde_path_to_error::deserialize(value).map_err(|error| Self::unfit(&error))
+    }
+
+    /// Why a value is no manifest, and where.
+    pub(super) fn unfit(error: &serde_path_to_error::Error<serde_json::Error>) -> Error {
+        let unfit = Error::new(Code::InvalidManifest, error.inner().to_string());
+        match error.path().iter().next() {
+            Some(_) => unfit.at(error.path().to_string()),
+            None => unfit,
+        }
     }
 
     /// The manifest in JSON; [`Self::from_json`] reads it back.

@@ -10,7 +10,7 @@ use crate::canonical::{Children, Field, FieldType};
 use crate::error::{Code, Error};
 use crate::mapping::Context;
 use crate::normalize::Headers;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// How deep expressions may be nested.
@@ -43,16 +43,36 @@ pub(crate) struct Compiler<'m> {
     shapes: &'m BTreeMap<String, Fields>,
     /// Whether what is mapped came in a request, with headers.
     has_request: bool,
+    /// The settings that an instance can have, where the manifest lists all of them.
+    settings: Option<&'m Map<String, Value>>,
 }
 
 impl<'m> Compiler<'m> {
     pub fn new(shapes: &'m BTreeMap<String, Fields>) -> Self {
-        Self { shapes, has_request: true }
+        Self { shapes, has_request: true, settings: None }
     }
 
     /// The compiler of what is mapped from documents.
     pub fn of_documents(shapes: &'m BTreeMap<String, Fields>) -> Self {
-        Self { shapes, has_request: false }
+        Self { has_request: false, ..Self::new(shapes) }
+    }
+
+    /// The same, for instances with settings that fit this schema.
+    pub fn with_settings(self, schema: &'m Value) -> Self {
+        let is_closed = schema["additionalProperties"] == Value::Bool(false);
+        Self { settings: schema["properties"].as_object().filter(|_| is_closed), ..self }
+    }
+
+    /// A setting that is named exists.
+    pub fn check_setting(&self, name: &str, at: &str) -> Result<(), Error> {
+        match self.settings {
+            Some(known) if !known.contains_key(name) => {
+                let known = known.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+                let error = self.error(at, format!("there is no setting \"{name}\" in auth.settings"));
+                Err(error.hint(format!("one of {known}")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// An error at a place of the manifest.
@@ -192,7 +212,10 @@ impl<'m> Compiler<'m> {
     fn zone(&self, rule: &Rule, at: &str) -> Result<Zoned, Error> {
         match &rule.zone {
             None => Ok(Zoned::Unknown),
-            Some(Zone::Setting(name)) => Ok(Zoned::Setting(name.clone())),
+            Some(Zone::Setting(name)) => {
+                self.check_setting(name, &format!("{at}.zone"))?;
+                Ok(Zoned::Setting(name.clone()))
+            }
             Some(Zone::Named(name)) => timestamp::zone(name).map(Zoned::Fixed).ok_or_else(|| {
                 self.error(&format!("{at}.zone"), format!("there is no time zone \"{name}\""))
             }),

@@ -340,7 +340,7 @@ impl TextChange {
 }
 
 impl Origin {
-    fn of(self, scope: Scope<'_>) -> &Value {
+    pub(super) fn of(self, scope: Scope<'_>) -> &Value {
         match self {
             Origin::Item => scope.item,
             Origin::Record => scope.record,
@@ -350,7 +350,7 @@ impl Origin {
 }
 
 impl Each {
-    fn items<'a>(&'a self, scope: Scope<'a>) -> Result<Option<Vec<&'a Value>>, Error> {
+    pub(super) fn items<'a>(&'a self, scope: Scope<'a>) -> Result<Option<Vec<&'a Value>>, Error> {
         let Some(mut items) = gather(&self.path, self.origin.of(scope)) else { return Ok(None) };
         scope.spend(items.len() as u64)?;
         if let Some((theirs, own)) = &self.matching {

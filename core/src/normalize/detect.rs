@@ -70,7 +70,8 @@ pub(super) fn documents(
     scope: Scope<'_>,
 ) -> (Outcome, Vec<FetchRequest>) {
     let mut found = Records::default();
-    let outcome = match records(connector, topic, scope, &mut found) {
+    let add = &mut |entity: &CompiledEntity, scope: Scope<'_>| document::of_record(entity, scope, &mut found);
+    let outcome = match records(connector, topic, scope, add) {
         // What is not understood whole is not begun.
         Err(error) => return (Outcome::Quarantined(error), Vec::new()),
         Ok(true) => found.outcome().unwrap_or(Outcome::Documents(Vec::new())),
@@ -84,16 +85,19 @@ pub(super) fn unknown_shape(connector: &Connector) -> String {
     format!("the payload has the shape of no record that the manifest of \"{connector_type}\" maps")
 }
 
-/// Adds what the records say. Whether the topic or the shape is known.
+/// What is done with each record of a payload.
+pub(super) type Visit<'v> = dyn FnMut(&CompiledEntity, Scope<'_>) -> Result<(), Error> + 'v;
+
+/// Goes through the records. Whether the topic or the shape is known.
 pub(super) fn records(
     connector: &Connector,
     topic: Option<&str>,
     scope: Scope<'_>,
-    found: &mut Records,
+    visit: &mut Visit<'_>,
 ) -> Result<bool, Error> {
     match topic {
-        Some(topic) => of_topic(connector, topic, scope, found),
-        None => of_shape(connector, scope, 0, found),
+        Some(topic) => of_topic(connector, topic, scope, visit),
+        None => of_shape(connector, scope, 0, visit),
     }
 }
 
@@ -101,7 +105,7 @@ fn of_topic(
     connector: &Connector,
     topic: &str,
     scope: Scope<'_>,
-    found: &mut Records,
+    visit: &mut Visit<'_>,
 ) -> Result<bool, Error> {
     let Some(entity) = connector.entities().iter().find(|entity| entity.takes(topic)) else {
         return Ok(false);
@@ -111,7 +115,7 @@ fn of_topic(
         match (item, named_records(std::slice::from_ref(entity), item)) {
             (_, Some((entity, records))) => {
                 for record in records {
-                    document::of_record(entity, scope.of_record(record), found)?;
+                    visit(entity, scope.of_record(record))?;
                 }
                 return Ok(true);
             }
@@ -125,10 +129,10 @@ fn of_topic(
     match item {
         Value::Array(records) => {
             for record in records {
-                document::of_record(entity, scope.of_record(record), found)?;
+                visit(entity, scope.of_record(record))?;
             }
         }
-        record => document::of_record(entity, scope.of_record(record), found)?,
+        record => visit(entity, scope.of_record(record))?,
     }
     Ok(true)
 }
@@ -138,7 +142,7 @@ fn of_shape(
     connector: &Connector,
     scope: Scope<'_>,
     depth: usize,
-    found: &mut Records,
+    visit: &mut Visit<'_>,
 ) -> Result<bool, Error> {
     if depth > MAX_ENVELOPES {
         return Ok(false);
@@ -148,12 +152,12 @@ fn of_shape(
         Value::Array(items) => {
             // Rows of one record, such as an order's lines, are that record's.
             if let Some(entity) = connector.entities().iter().find(is_such) {
-                document::of_record(entity, scope, found)?;
+                visit(entity, scope)?;
                 return Ok(true);
             }
             let mut is_known = false;
             for item in items {
-                is_known |= of_shape(connector, scope.of_record(item), depth + 1, found)?;
+                is_known |= of_shape(connector, scope.of_record(item), depth + 1, visit)?;
             }
             return Ok(is_known);
         }
@@ -162,17 +166,17 @@ fn of_shape(
     }
     if let Some((entity, records)) = named_records(connector.entities(), scope.item) {
         for record in records {
-            document::of_record(entity, scope.of_record(record), found)?;
+            visit(entity, scope.of_record(record))?;
         }
         return Ok(true);
     }
     if let Some(entity) = connector.entities().iter().find(is_such) {
-        document::of_record(entity, scope, found)?;
+        visit(entity, scope)?;
         return Ok(true);
     }
     let mut is_known = false;
     for item in inner(connector.envelopes(), scope.item) {
-        is_known |= of_shape(connector, scope.of_record(item), depth + 1, found)?;
+        is_known |= of_shape(connector, scope.of_record(item), depth + 1, visit)?;
     }
     Ok(is_known)
 }

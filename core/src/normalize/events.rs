@@ -3,8 +3,8 @@
 //! One request is one event of ours: all of it is understood, or none of it.
 
 use super::detect::{self, Records};
-use super::{FetchRequest, Outcome};
-use crate::connector::{BATCH, Connector};
+use super::{FetchRequest, Outcome, document};
+use crate::connector::{BATCH, CompiledEntity, Connector};
 use crate::mapping::Scope;
 use serde_json::Value;
 
@@ -43,9 +43,11 @@ pub(super) fn batch(
     for (index, event) in events.iter().enumerate() {
         let scope = scope.of_record(event);
         let own = mapping.and_then(|mapping| mapping.text(&scope)).or_else(|| topic.map(str::to_owned));
+        let add =
+            &mut |entity: &CompiledEntity, scope: Scope<'_>| document::of_record(entity, scope, &mut found);
         let reason = match own.as_deref().and_then(|topic| detect::ignored(connector, topic)) {
             Some(reason) => Some(reason),
-            None => match detect::records(connector, own.as_deref(), scope, &mut found) {
+            None => match detect::records(connector, own.as_deref(), scope, add) {
                 Ok(true) => None,
                 Ok(false) => Some(detect::unknown_shape(connector)),
                 Err(mut error) => {

@@ -3,22 +3,25 @@
 use super::super::{
     BodyFormat, Handshake, HandshakeKind, HeaderFormat, KeySource, Receive, Scheme, Signature,
 };
+use super::Mistakes;
 use crate::error::Error;
 use crate::mapping::{Compiler, Path};
 use crate::signature::key_origin;
 
-pub(super) fn check(compiler: &Compiler<'_>, receive: &Receive) -> Result<(), Error> {
-    check_signature(compiler, &receive.signature, "receive.signature")?;
+pub(super) fn check(compiler: &Compiler<'_>, receive: &Receive, mistakes: &mut Mistakes) {
+    mistakes.take(check_signature(compiler, &receive.signature, "receive.signature"));
     for (name, signature) in &receive.signatures {
-        check_signature(compiler, signature, &format!("receive.signatures.{name}"))?;
+        mistakes.take(check_signature(compiler, signature, &format!("receive.signatures.{name}")));
     }
     for (index, handshake) in receive.handshakes.iter().enumerate() {
-        check_handshake(compiler, receive, handshake, &format!("receive.handshakes[{index}]"))?;
+        mistakes.take(check_handshake(compiler, receive, handshake, &format!("receive.handshakes[{index}]")));
     }
     if receive.body != BodyFormat::Form && !receive.json_fields.is_empty() {
-        return Err(compiler.error("receive.json_fields", "is for body = \"form\" only"));
+        mistakes.0.push(compiler.error("receive.json_fields", "is for body = \"form\" only"));
     }
-    Ok(())
+    if receive.response_status.is_some_and(|status| !(200..300).contains(&status)) {
+        mistakes.0.push(compiler.error("receive.response_status", "must be a 2xx status"));
+    }
 }
 
 fn check_signature(compiler: &Compiler<'_>, signature: &Signature, at: &str) -> Result<(), Error> {
@@ -44,6 +47,9 @@ fn check_signature(compiler: &Compiler<'_>, signature: &Signature, at: &str) -> 
     }
     if let Some(source) = &signature.key_source {
         check_source(compiler, signature, source, &format!("{at}.key_source"))?;
+    }
+    if let Some(recipient) = &signature.recipient {
+        compiler.check_setting(&recipient.setting, &format!("{at}.recipient.setting"))?;
     }
     for (index, path) in signature.recipient.iter().flat_map(|recipient| &recipient.paths).enumerate() {
         Path::compile(path).map_err(|error| error.at(format!("{at}.recipient.paths[{index}]")))?;
@@ -105,6 +111,9 @@ fn check_handshake(
     }
     if !(200..300).contains(&handshake.status) {
         return Err(compiler.error(&format!("{at}.status"), "must be a 2xx status"));
+    }
+    if let Some(setting) = &handshake.app_name {
+        compiler.check_setting(setting, &format!("{at}.app_name"))?;
     }
     let confirms = |one: &Handshake| one.kind == HandshakeKind::ShopwareConfirmation;
     if is_registration && !receive.handshakes.iter().any(confirms) {

@@ -41,6 +41,7 @@ impl Compiler<'_> {
             return Ok(Source::Header(name.to_ascii_lowercase()));
         }
         if let Some(name) = &rule.setting {
+            self.check_setting(name, at)?;
             return Ok(Source::Setting(name.clone()));
         }
         if let Some(text) = &rule.template {
