@@ -88,8 +88,12 @@ fn what_is_missing_is_told_once() {
     assert_eq!((given[0].0, given[0].1.as_str()), (4, "entities.product.documents[0]"));
     assert!(given[0].2.contains("missing field `external_id`"));
     let given = mistakes("colour = 1\nname = \"Tea\"\n");
-    let told: Vec<_> = given.iter().map(|(line, _, message)| (*line, message.split(',').next().unwrap())).collect();
-    assert_eq!(told, [(0, "missing field `type`"), (0, "missing field `version`"), (1, "unknown field `colour`")]);
+    let told: Vec<_> =
+        given.iter().map(|(line, _, message)| (*line, message.split(',').next().unwrap())).collect();
+    assert_eq!(
+        told,
+        [(0, "missing field `type`"), (0, "missing field `version`"), (1, "unknown field `colour`")]
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
-//! The command line: `nexus serve`, `nexus config`, `nexus admin`.
+//! The command line: `nexus serve`, `nexus config`, `nexus connector`, `nexus admin`.
 
 mod admin;
+mod connector;
 
 use crate::config::{Given, LogFormat, Settings};
 use crate::error::StartError;
@@ -24,6 +25,8 @@ enum Command {
     Serve(ServeArguments),
     /// Print the settings in force, secrets masked
     Config(ServeArguments),
+    /// Write connectors: begin one, check it, try a payload
+    Connector(connector::Arguments),
     /// Set things up: tenants, connectors, flows, keys, secrets, roles
     Admin(admin::Arguments),
 }
@@ -55,6 +58,7 @@ pub fn run(cli: Cli) -> Result<(), StartError> {
             let settings = arguments.complete()?.masked();
             print(settings.to_string().trim_end())
         }
+        Command::Connector(arguments) => connector::run(arguments),
         Command::Admin(arguments) => runtime()?.block_on(admin::run(arguments)),
     }
 }
