@@ -2,7 +2,7 @@
 # NEXUS_PORT, NEXUS_PG_CONFIG, NEXUS_HOME and CARGO_TARGET_DIR are respected.
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down test lint build install clean-local
+.PHONY: help run up down test lint bench build install clean-local
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,12 @@ test: ## Set up what is missing, build, run every test
 
 lint: ## Format, clippy, dependency rule, shellcheck
 	@scripts/lint.sh
+
+bench: ## Measure, against references of the same run; `make bench-<name>` for one; BENCH_SECONDS
+	@scripts/bench.sh
+
+bench-%:
+	@scripts/bench.sh $*
 
 build: ## Build the gateway, the demo and the extension (into the private PostgreSQL tree)
 	@scripts/setup.sh

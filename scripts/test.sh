@@ -17,4 +17,4 @@ export NEXUS_FIXTURES=${NEXUS_FIXTURES:-$(realpath -m -- "$CHECKOUT/../shared/fi
 cd -- "$CHECKOUT"
 # All in one command: by itself, a package may ask for fewer features of a dependency, which is then compiled
 # once more.
-cargo test --release --no-fail-fast -p nexus-core -p nexus-gateway -p nexus-demo -p nexus-tests
+cargo test --release --no-fail-fast -p nexus-core -p nexus-gateway -p nexus-demo -p nexus-tests -p nexus-bench
