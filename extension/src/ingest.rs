@@ -229,7 +229,7 @@ impl Request {
     /// The event's status, and the code and reason where it is not `accepted`.
     fn status(&self) -> (&'static str, Option<&'static str>, Option<String>) {
         match &self.outcome {
-            Outcome::Documents(documents) if documents.is_empty() && self.fetch.is_empty() => {
+            Outcome::Documents(documents) if documents.is_empty() => {
                 ("ignored", None, Some("it carries no record of the canonical model".to_owned()))
             }
             Outcome::Documents(_) => ("accepted", None, None),

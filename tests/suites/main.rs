@@ -11,6 +11,7 @@ mod ingest;
 mod isolation;
 mod keys;
 mod lifecycle;
+mod mapping;
 mod pooler;
 mod rest;
 mod rotation;
