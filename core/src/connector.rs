@@ -6,11 +6,13 @@
 
 mod check;
 mod compile;
+mod lineage;
 mod manifest;
 mod schema;
 mod settings;
 
 pub use check::Mistake;
+pub use lineage::Lineage;
 pub use manifest::*;
 pub use schema::manifest_schema;
 
@@ -62,6 +64,7 @@ pub struct CompiledPush {
 /// An entity, compiled.
 #[derive(Debug)]
 pub(crate) struct CompiledEntity {
+    pub name: String,
     pub topics: Vec<String>,
     pub single: Option<String>,
     pub list: Option<String>,

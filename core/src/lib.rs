@@ -31,6 +31,7 @@ pub mod register;
 pub mod retry;
 pub mod routing;
 pub mod secret;
+pub mod setting;
 pub mod signature;
 pub mod survivorship;
 pub mod trace;

@@ -1,9 +1,9 @@
 //! What follows an attempt: done, waiting, another attempt, or giving up.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// When to try again.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Policy {
     /// Seconds between attempts: the first retry comes after the first of them. One attempt more than delays.

@@ -6,10 +6,11 @@ use nexus_core::connector::Connector;
 use nexus_core::identity::{self, Scope};
 use nexus_core::normalize::{Outcome, normalize_payload};
 use nexus_core::routing::{self, Flow};
+use nexus_core::setting;
 use pgrx::iter::TableIterator;
 use pgrx::prelude::*;
 use pgrx::{JsonB, Uuid};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// A new UUIDv7: ids in the order of time, made without a sequence.
 #[pg_extern(volatile, parallel_safe)]
@@ -79,6 +80,26 @@ fn normalize(
     })))
 }
 
+/// Which places of a platform's payloads feed which canonical field, by its current manifest or another version.
+#[pg_extern(stable)]
+#[allow(clippy::type_complexity)] // the row type of the function, which pgrx reads from the signature
+fn field_lineage(
+    connector_type: &str,
+    version: default!(Option<i32>, "null"),
+) -> Result<
+    TableIterator<
+        'static,
+        (name!(kind, String), name!(field, String), name!(entity, String), name!(source, String)),
+    >,
+> {
+    let connector = Spi::connect(|client| match version {
+        Some(version) => manifest::compiled(client, connector_type, version),
+        None => manifest::current(client, connector_type),
+    })?;
+    let lineage = connector.lineage().into_iter();
+    Ok(TableIterator::new(lineage.map(|line| (line.kind.to_owned(), line.field, line.entity, line.source))))
+}
+
 /// Checks a manifest, makes it the current one of its connector type, and returns its version.
 #[pg_extern]
 fn _register_manifest(manifest: JsonB) -> Result<i32> {
@@ -96,6 +117,45 @@ fn _check_settings(connector_type: &str, settings: JsonB) -> Result<()> {
         pgrx::warning!("connector type \"{connector_type}\": {note}");
     }
     Ok(())
+}
+
+/// Refuses a platform setting that there is not, or a value that it cannot have.
+#[pg_extern(immutable, parallel_safe)]
+fn _check_setting(name: &str, value: JsonB) -> Result<()> {
+    setting::check(name, &value.0).map_err(report)
+}
+
+/// Why a flow does not hear of a change; null if it does.
+#[pg_extern(immutable, parallel_safe)]
+fn _flow_refusal(
+    definition: JsonB,
+    kind: &str,
+    connector_id: Uuid,
+    topic: Option<&str>,
+    document: JsonB,
+) -> Result<Option<String>> {
+    let flow = Flow::from_json(&definition.0).map_err(report)?;
+    let nothing = Map::new();
+    let document = document.0.as_object().unwrap_or(&nothing);
+    let change = routing::Change { kind, connector_id: to_core(connector_id), topic, document };
+    Ok(flow.wants(&change).err())
+}
+
+/// A flow's settings as they apply, and whether its definition says so or they are defaults.
+#[pg_extern(immutable, parallel_safe)]
+fn _flow_settings(
+    definition: JsonB,
+) -> Result<TableIterator<'static, (name!(setting, String), name!(value, JsonB), name!(is_default, bool))>> {
+    let flow = Flow::from_json(&definition.0).map_err(report)?;
+    let settings = flow.effective(&definition.0).into_iter();
+    Ok(TableIterator::new(settings.map(|setting| (setting.name, JsonB(setting.value), setting.is_default))))
+}
+
+/// An instance's settings with the defaults of its connector type's manifest.
+#[pg_extern(stable)]
+fn _connector_settings(connector_type: &str, version: i32, settings: JsonB) -> Result<JsonB> {
+    let connector = Spi::connect(|client| manifest::compiled(client, connector_type, version))?;
+    Ok(JsonB(connector.with_default_settings(&settings.0)))
 }
 
 /// A PostgreSQL uuid as core has it.

@@ -5,6 +5,8 @@
 use crate::error::{Result, internal};
 use crate::manifest;
 use nexus_core::connector::{Connector, built_in};
+use nexus_core::setting::SETTINGS;
+use pgrx::JsonB;
 use pgrx::iter::SetOfIterator;
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
@@ -58,6 +60,7 @@ fn migrate() -> Result<SetOfIterator<'static, String>> {
             }
         }
         seed_connector_types(client)?;
+        seed_settings(client)?;
         let ahead = [MONTHS_AHEAD.into()];
         client.update("select nexus._create_partitions($1)", None, &ahead).map_err(internal)?;
         client.update("select nexus._begin_epoch()", None, &[]).map_err(internal)?;
@@ -108,6 +111,20 @@ fn is_applied(client: &SpiClient<'_>, name: &str) -> Result<bool> {
         .map_err(internal)?;
     Ok(found == Some(true))
 }
+
+/// Puts every setting of this build into nexus.setting; what was set stays.
+fn seed_settings(client: &mut SpiClient<'_>) -> Result<()> {
+    for setting in &SETTINGS {
+        let default = JsonB(setting.default.into());
+        let arguments = [setting.name.into(), default.into(), setting.description.into()];
+        client.update(SEED_SETTING, None, &arguments).map_err(internal)?;
+    }
+    Ok(())
+}
+
+const SEED_SETTING: &str = "
+    insert into nexus.setting (setting_id, default_value, description) values ($1, $2, $3)
+    on conflict (setting_id) do update set default_value = excluded.default_value, description = excluded.description";
 
 /// Puts this build's manifests into nexus.connector_type, where they differ from what an earlier build brought.
 fn seed_connector_types(client: &mut SpiClient<'_>) -> Result<()> {

@@ -14,8 +14,14 @@ comment on function nexus._derived_id(uuid, uuid) is 'The id of what exists once
 comment on function nexus._matches_event_type(text[], text) is 'Whether one of a subscription''s patterns covers an event type.';
 comment on function nexus._check_flow(jsonb) is 'Refuses a flow''s definition that cannot work, naming the place.';
 comment on function nexus._check_subscription(text, text[]) is 'Refuses a subscription that cannot work, naming the place.';
+comment on function nexus.field_lineage(text, integer) is
+    'Which places of a platform''s payloads feed which canonical field, by its current manifest or another version.';
 comment on function nexus._check_settings(text, jsonb) is
     'Refuses settings that cannot be right for a connector type; what is missing yet, or not known, is a warning.';
+comment on function nexus._check_setting(text, jsonb) is 'Refuses a platform setting that there is not, or a value that it cannot have.';
+comment on function nexus._flow_refusal(jsonb, text, uuid, text, jsonb) is 'Why a flow does not hear of a change; null if it does.';
+comment on function nexus._flow_settings(jsonb) is 'A flow''s settings as they apply, and whether they are defaults.';
+comment on function nexus._connector_settings(text, integer, jsonb) is 'A connector''s settings with the defaults of its manifest.';
 comment on function nexus._register_manifest(jsonb) is 'Checks a manifest and makes it the current one of its connector type; its version.';
 comment on function nexus._reprocess_batch(uuid, uuid[], jsonb) is
     'Reads events again with the mapping as it is now; how many, how many are in quarantine, how many golden entities changed.';

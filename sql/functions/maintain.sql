@@ -5,16 +5,14 @@ as $$
 declare
     made integer;
 begin
-    if not nexus._session_is('nexus_gateway') and not nexus._session_is('nexus_admin') then
-        raise insufficient_privilege using
-            message = format('role %I may not run maintenance', session_user), detail = '{"code": "NX304"}';
-    end if;
-    made := nexus._create_partitions(3);
+    perform nexus._require_operator('run maintenance');
+    made := nexus._create_partitions(nexus._setting('partition_months_ahead')::integer);
     if made > 0 then
         action := 'partitions.created';
         detail := jsonb_build_object('count', made);
         return next;
     end if;
+    return query select * from nexus._retain();
     delete from nexus.idempotency_request r where r.started_at < now() - interval '24 hours';
     get diagnostics made = row_count;
     if made > 0 then
@@ -25,7 +23,69 @@ begin
     return;
 end;
 $$;
-comment on function nexus.maintain() is 'Regular upkeep, run by the gateway: makes the next partitions; a row for each thing it did.';
+comment on function nexus.maintain() is
+    'Regular upkeep, run by the gateway: makes the next partitions and takes away what has been kept long enough; a row for each thing it did.';
+
+create function nexus._retain() returns table (action text, detail jsonb)
+language plpgsql
+set search_path to pg_catalog, nexus, pg_temp
+as $$
+declare
+    -- Rows that one call deletes at most, of each table: the next call goes on.
+    most constant integer := 20000;
+    old record;
+    gone bigint := 0;
+    of_tenant uuid;
+    affected bigint;
+begin
+    -- History goes by the month, once all of the month is old enough.
+    for old in
+        select p.relname as partition, parent.relname as parent
+        from pg_class parent
+        join pg_inherits i on i.inhparent = parent.oid
+        join pg_class p on p.oid = i.inhrelid
+        where parent.relnamespace = 'nexus'::regnamespace
+          and parent.relname in ('event', 'domain_event', 'webhook_delivery_log', 'activity_log')
+          and to_date(right(p.relname, 7), 'YYYY_MM') + interval '1 month'
+              < now() at time zone 'UTC' - make_interval(days => nexus._setting(parent.relname || '_retention_days')::integer)
+        order by p.relname
+    loop
+        execute format('drop table nexus.%I', old.partition);
+        action := 'partition.dropped';
+        detail := jsonb_build_object('table', old.parent, 'partition', old.partition);
+        return next;
+    end loop;
+
+    delete from nexus.idempotency_key k where k.ctid = any (array(
+        select o.ctid from nexus.idempotency_key o
+        where o.first_seen_at < now() - make_interval(days => nexus._setting('idempotency_key_retention_days')::integer)
+        limit most));
+    get diagnostics gone = row_count;
+    if gone > 0 then
+        action := 'idempotency_keys.deleted';
+        detail := jsonb_build_object('count', gone);
+        return next;
+    end if;
+
+    gone := 0;
+    for of_tenant in select t.tenant_id from nexus.tenant t order by t.tenant_id loop
+        delete from nexus.job j where j.tenant_id = of_tenant and j.job_id = any (array(
+            select o.job_id from nexus.job o
+            where o.tenant_id = of_tenant and o.finished_at is not null
+              and o.job_id < nexus._uuid_at(now() - make_interval(days => nexus._setting('job_retention_days')::integer))
+            order by o.job_id limit most - gone));
+        get diagnostics affected = row_count;
+        gone := gone + affected;
+        exit when gone >= most;
+    end loop;
+    if gone > 0 then
+        action := 'jobs.deleted';
+        detail := jsonb_build_object('count', gone);
+        return next;
+    end if;
+end;
+$$;
+comment on function nexus._retain() is 'Takes away what has been kept for as long as the settings say; a row for each thing it did.';
 
 create function nexus.readiness() returns table (installed_version text, pending_migrations integer)
 language plpgsql stable security definer

@@ -11,11 +11,11 @@ declare
     sealed constant text[] := array['secret', 'tenant_data_key', 'api_key', 'platform_key', 'tenant_slug', 'idempotency_key',
         'idempotency_request'];
     for_tenants constant text[] := array['current_tenant_id', 'current_environment_id', '_bound_groups', '_session_is',
-        '_require_tenant', 'ingest', 'ingest_batch', 'export_tenant', 'erase_customer', 'normalize', 'trace', 'read_domain_events', 'birth_id', 'uuid_v7'];
+        '_require_tenant', 'ingest', 'ingest_batch', 'export_tenant', 'erase_customer', 'normalize', 'trace', 'read_domain_events', 'explain_routing', 'effective_settings', '_flow_refusal', '_flow_settings', '_connector_settings', '_manifest_version', '_setting', 'field_lineage', 'birth_id', 'uuid_v7'];
     for_gateways constant text[] := for_tenants || array['gateway_configuration', 'due_tenants', 'claim', 'settle',
         'renew_leases', 'release_leases', 'complete_job', 'create_tenant', 'create_connector', 'create_flow', 'create_subscription', 'put_data_key',
         'data_key', 'put_secret', 'put_api_key', 'rotate_api_key', 'revoke_api_key', 'api_keys', 'touch_api_keys', 'tenants', 'update_tenant',
-        'delete_tenant', 'update_connector', 'delete_connector', 'update_flow', 'delete_flow', 'begin_request', 'end_request', 'reprocess', 'preview_mapping', 'register_connector_type', 'use_connector_type_version', 'maintain', 'readiness', 'data_keys_to_rewrap', 'rewrap_data_key'];
+        'delete_tenant', 'update_connector', 'delete_connector', 'update_flow', 'delete_flow', 'begin_request', 'end_request', 'reprocess', 'preview_mapping', 'register_connector_type', 'set_setting', 'use_connector_type_version', 'maintain', 'readiness', 'data_keys_to_rewrap', 'rewrap_data_key'];
     for_admins constant text[] := for_gateways || array['put_platform_key', 'revoke_platform_key', 'bind_role', 'unbind_role', 'drop_groups', '_audit', '_actor', '_tenant_tables'];
 begin
     -- Partitions are made by maintain(), which runs as nexus_system, and belong to the owner of their parents.

@@ -16,6 +16,19 @@ comment on column nexus.connector_type.is_built_in is
     'It came with Nexus. A newer one of these becomes current by itself only while no other one is.';
 create unique index connector_type_current_idx on nexus.connector_type (connector_type) where is_current;
 
+create table nexus.setting (
+    setting_id    text primary key,
+    value         jsonb,
+    default_value jsonb not null,
+    description   text not null,
+    updated_at    timestamptz,
+    updated_by    text
+);
+comment on table nexus.setting is
+    'Settings of the platform: what applies to every tenant. A connector''s and a flow''s own stand with these; nexus.effective_settings shows all three.';
+comment on column nexus.setting.setting_id is 'The setting''s name.';
+comment on column nexus.setting.value is 'What nexus.set_setting has set; null: the default.';
+
 create table nexus.connector (
     tenant_id      uuid not null,
     connector_id   uuid not null,

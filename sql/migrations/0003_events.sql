@@ -50,6 +50,9 @@ create table nexus.idempotency_key (
 comment on table nexus.idempotency_key is
     'The ledger of deliveries seen. Apart from nexus.event, so that it outlives the events'' retention.';
 
+-- Rows come in the order of time, so that the little index finds those that are old enough to go.
+create index idempotency_key_first_seen_at_idx on nexus.idempotency_key using brin (first_seen_at);
+
 create table nexus.source_record (
     tenant_id           uuid not null,
     birth_id            uuid not null,

@@ -5,6 +5,7 @@
 mod canary;
 mod delivery;
 mod edge;
+mod flows;
 mod golden;
 mod hooks;
 mod ingest;

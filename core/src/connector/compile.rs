@@ -150,6 +150,7 @@ fn compile_entity(
         Some(CompiledDocument { stub: is_stub, ..compiled })
     };
     CompiledEntity {
+        name: name.to_owned(),
         topics: entity.topics.clone(),
         single: entity.single.clone(),
         list: entity.list.clone(),

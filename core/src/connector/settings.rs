@@ -30,6 +30,11 @@ impl Connector {
         Ok(settings)
     }
 
+    /// An instance's settings, and the defaults of those that are not given.
+    pub fn with_default_settings(&self, given: &Value) -> Value {
+        with_defaults(&self.manifest.auth.settings, given)
+    }
+
     /// Checks the settings of an instance that is being set up. Refused is what cannot be right: a value that
     /// does not fit. What is missing yet, or not known, is returned to be told.
     pub fn check_settings(&self, given: &Value) -> Result<Vec<Error>, Error> {

@@ -41,6 +41,8 @@ pub struct Changed {
     pub birth_id: Uuid,
     /// The record as joined then.
     pub document: Map<String, Value>,
+    /// The flows that hear of it.
+    pub flows: Vec<Uuid>,
 }
 
 /// Joins, projects and writes what the batch claims. Returns how many golden entities changed.
@@ -125,24 +127,26 @@ fn join(batch: &mut Batch, flows: &Flows, merges: &mut BTreeMap<Uuid, Merge>) ->
                 Joined::Stale => "stale",
             };
             let request = &batch.requests[claim.place];
-            let is_wanted = joined == Joined::Changed
-                && request.makes_jobs()
-                && flows.want(scope, kind.name, request.topic.as_deref());
-            let document = is_wanted.then(|| record.fields.clone());
-            results.push((claim.place, claim.number, result, document));
+            let wanting = match joined == Joined::Changed && request.makes_jobs() {
+                true => flows.wanting(scope, kind.name, request.topic.as_deref(), &record.fields),
+                false => Vec::new(),
+            };
+            let heard = (!wanting.is_empty()).then(|| (record.fields.clone(), wanting));
+            results.push((claim.place, claim.number, result, heard));
         });
-        for (place, number, result, document) in results {
+        for (place, number, result, heard) in results {
             let stored = &merge.stored;
             batch.requests[place].results.push(json!({
                 "number": number, "kind": kind.name, "external_id": stored.external_id,
                 "entity_id": stored.entity_id, "result": result,
             }));
-            changes.extend(document.map(|document| Changed {
+            changes.extend(heard.map(|(document, flows)| Changed {
                 place,
                 kind,
                 entity_id: stored.entity_id,
                 birth_id: *birth_id,
                 document,
+                flows,
             }));
         }
     }

@@ -6,10 +6,10 @@ use crate::error::{Result, internal};
 use crate::functions::{from_core, to_core};
 use crate::plan;
 use nexus_core::identity::Scope;
-use nexus_core::routing::Flow;
+use nexus_core::routing::{self, Flow};
 use pgrx::spi::SpiClient;
 use pgrx::{JsonB, Uuid as PgUuid};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 /// The tenant's active flows.
@@ -52,22 +52,19 @@ pub fn flows(client: &mut SpiClient<'_>, batch: &Batch) -> Result<Flows> {
 }
 
 impl Flows {
-    /// Whether any flow hears of a changed record of this source, kind and topic.
-    pub fn want(&self, scope: Scope, kind: &str, topic: Option<&str>) -> bool {
-        self.wanting(scope, kind, topic).next().is_some()
-    }
-
-    fn wanting<'a>(
-        &'a self,
+    /// The flows of the record's environment that hear of this change of it.
+    pub fn wanting(
+        &self,
         scope: Scope,
-        kind: &'a str,
-        topic: Option<&'a str>,
-    ) -> impl Iterator<Item = Uuid> + 'a {
-        self.0.iter().filter_map(move |(flow_id, environment_id, flow)| {
-            let is_wanted = *environment_id == scope.environment_id
-                && flow.wants(kind, scope.connector_id, topic).is_ok();
-            is_wanted.then_some(*flow_id)
-        })
+        kind: &str,
+        topic: Option<&str>,
+        document: &Map<String, Value>,
+    ) -> Vec<Uuid> {
+        let change = routing::Change { kind, connector_id: scope.connector_id, topic, document };
+        let wanting = self.0.iter().filter(|(_, environment_id, flow)| {
+            *environment_id == scope.environment_id && flow.wants(&change).is_ok()
+        });
+        wanting.map(|(flow_id, ..)| *flow_id).collect()
     }
 }
 
@@ -84,7 +81,7 @@ pub fn enqueue(
         let Some(source) = &request.source else {
             continue;
         };
-        for flow_id in flows.wanting(source.scope, change.kind.name, request.topic.as_deref()) {
+        for flow_id in &change.flows {
             rows.push(json!({
                 "job_id": Uuid::now_v7(),
                 "delivery_id": Uuid::now_v7(),
@@ -121,7 +118,7 @@ fn explain(batch: &mut Batch, flows: &Flows, changes: &[Changed]) {
         } else if flows.0.is_empty() {
             "the tenant has no active flow"
         } else {
-            "no flow of this environment takes these kinds, this connector and this topic"
+            "no flow of this environment wants it; nexus.explain_routing tells why"
         });
     }
 }

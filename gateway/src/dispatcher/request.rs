@@ -10,6 +10,7 @@ use nexus_core::retry::ErrorClass;
 use nexus_core::{callback, trace};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
+use std::borrow::Cow;
 use std::time::Duration;
 use url::Url;
 use zeroize::Zeroizing;
@@ -45,7 +46,7 @@ pub fn prepare(
     }
     let (body, timeout_seconds) = match &claimed.work {
         Work::Job(job) => {
-            let timeout = job.flow.as_ref().and_then(|flow| flow.timeout_seconds);
+            let timeout = job.flow.as_ref().map(|flow| flow.definition().timeout_seconds);
             (job_body(claimed, job, configuration, public_url)?, timeout)
         }
         Work::Webhook(webhook) => (webhook_body(claimed, webhook)?, None),
@@ -69,6 +70,12 @@ fn job_body(
         .data_keys(claimed.tenant_id)
         .next()
         .ok_or_else(|| unusable(format!("tenant {} has no data key that opens", claimed.tenant_id)))?;
+    let payload = match &job.flow {
+        Some(flow) => flow.payload(&job.entity_kind, &job.normalized_payload).map_err(|error| {
+            unusable(format!("the field mapping of flow {} fails: {error}", claimed.destination_id))
+        })?,
+        None => Cow::Borrowed(&job.normalized_payload),
+    };
     to_json(&JobBody {
         job_id: job.job_id,
         tenant_id: claimed.tenant_id,
@@ -78,7 +85,7 @@ fn job_body(
         trace_id: &claimed.trace_id,
         attempt: claimed.attempt,
         entity: EntityReference { kind: &job.entity_kind, entity_id: job.entity_id },
-        normalized_payload: &job.normalized_payload,
+        normalized_payload: &payload,
         callback_url: &format!("{public_url}/api/v1/jobs/{}/callback", job.job_id),
         callback_token: &callback::token(key, claimed.tenant_id, job.job_id, claimed.attempt),
     })

@@ -138,8 +138,8 @@ fn next(
         _ if claimed.url.is_none() => Next::Dead,
         Work::Job(job) => match &job.flow {
             Some(flow) => {
-                let policy = flow.retry.clone().unwrap_or_else(Policy::for_jobs);
-                policy.next(number, answer, &flow.permanent_error_codes, jitter)
+                let flow = flow.definition();
+                flow.retry.next(number, answer, &flow.permanent_error_codes, jitter)
             }
             None => Policy::for_jobs().next(number, answer, &[], jitter),
         },
@@ -154,7 +154,7 @@ fn outcome(claimed: &Claimed, next: Next, ended_at: Timestamp) -> (&'static str,
         Next::Retry { after } => ("retry", Some(ended_at + as_signed(Duration::from_millis(after)))),
         Next::AwaitingCallback => {
             let given = match &claimed.work {
-                Work::Job(job) => job.flow.as_ref().and_then(|flow| flow.callback_timeout_seconds),
+                Work::Job(job) => job.flow.as_ref().map(|flow| flow.definition().callback_timeout_seconds),
                 Work::Webhook(_) => None,
             };
             let seconds = given.unwrap_or(CALLBACK_TIMEOUT_SECONDS);
