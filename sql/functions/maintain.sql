@@ -6,7 +6,7 @@ declare
     made integer;
 begin
     perform nexus._require_operator('run maintenance');
-    made := nexus._create_partitions(nexus._setting('partition_months_ahead')::integer);
+    made := nexus._create_partitions(nexus._platform_setting('partition_months_ahead')::integer);
     if made > 0 then
         action := 'partitions.created';
         detail := jsonb_build_object('count', made);
@@ -47,7 +47,7 @@ begin
         where parent.relnamespace = 'nexus'::regnamespace
           and parent.relname in ('event', 'domain_event', 'webhook_delivery_log', 'activity_log')
           and to_date(right(p.relname, 7), 'YYYY_MM') + interval '1 month'
-              < now() at time zone 'UTC' - make_interval(days => nexus._setting(parent.relname || '_retention_days')::integer)
+              < now() at time zone 'UTC' - make_interval(days => nexus._platform_setting(parent.relname || '_retention_days')::integer)
         order by p.relname
     loop
         execute format('drop table nexus.%I', old.partition);
@@ -58,7 +58,7 @@ begin
 
     delete from nexus.idempotency_key k where k.ctid = any (array(
         select o.ctid from nexus.idempotency_key o
-        where o.first_seen_at < now() - make_interval(days => nexus._setting('idempotency_key_retention_days')::integer)
+        where o.first_seen_at < now() - make_interval(days => nexus._platform_setting('idempotency_key_retention_days')::integer)
         limit most));
     get diagnostics gone = row_count;
     if gone > 0 then
@@ -72,7 +72,7 @@ begin
         delete from nexus.job j where j.tenant_id = of_tenant and j.job_id = any (array(
             select o.job_id from nexus.job o
             where o.tenant_id = of_tenant and o.finished_at is not null
-              and o.job_id < nexus._uuid_at(now() - make_interval(days => nexus._setting('job_retention_days')::integer))
+              and o.job_id < nexus._uuid_at(now() - make_interval(days => nexus._platform_setting('job_retention_days')::integer))
             order by o.job_id limit most - gone));
         get diagnostics affected = row_count;
         gone := gone + affected;

@@ -11,7 +11,7 @@ declare
     sealed constant text[] := array['secret', 'tenant_data_key', 'api_key', 'platform_key', 'tenant_slug', 'idempotency_key',
         'idempotency_request'];
     for_tenants constant text[] := array['current_tenant_id', 'current_environment_id', '_bound_groups', '_session_is',
-        '_require_tenant', 'ingest', 'ingest_batch', 'export_tenant', 'erase_customer', 'normalize', 'trace', 'read_domain_events', 'explain_routing', 'effective_settings', '_flow_refusal', '_flow_settings', '_connector_settings', '_manifest_version', '_setting', 'field_lineage', 'birth_id', 'uuid_v7'];
+        '_require_tenant', 'ingest', 'ingest_batch', 'export_tenant', 'erase_customer', 'normalize', 'trace', 'read_domain_events', 'explain_routing', 'effective_settings', '_flow_refusal', '_flow_settings', '_connector_settings', '_manifest_version', '_platform_setting', 'field_lineage', 'birth_id', 'uuid_v7'];
     for_gateways constant text[] := for_tenants || array['gateway_configuration', 'due_tenants', 'claim', 'settle',
         'renew_leases', 'release_leases', 'complete_job', 'create_tenant', 'create_connector', 'create_flow', 'create_subscription', 'put_data_key',
         'data_key', 'put_secret', 'put_api_key', 'rotate_api_key', 'revoke_api_key', 'api_keys', 'touch_api_keys', 'tenants', 'update_tenant',

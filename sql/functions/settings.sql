@@ -1,10 +1,10 @@
 -- What applies, and whence: the platform's settings, a connector's and a flow's.
 
-create function nexus._setting(name text) returns jsonb
+create function nexus._platform_setting(name text) returns jsonb
 language sql stable
 set search_path to pg_catalog, nexus, pg_temp
 as $$ select coalesce(s.value, s.default_value) from nexus.setting s where s.setting_id = name $$;
-comment on function nexus._setting(text) is 'A setting of the platform as it applies.';
+comment on function nexus._platform_setting(text) is 'A setting of the platform as it applies.';
 
 create function nexus.set_setting(name text, value jsonb) returns void
 language plpgsql security definer
