@@ -30,6 +30,14 @@ enum Command {
     Check(check::Check),
     /// Run one payload through a connector: the documents it gives, and what of it is left unmapped
     Try(attempt::Try),
+    /// Print a manifest as JSON, for nexus.register_connector_type
+    Show(Show),
+}
+
+#[derive(Args)]
+struct Show {
+    /// A connector type, its folder, or a manifest
+    connector: String,
 }
 
 /// Runs a command and prints what came of it.
@@ -38,6 +46,11 @@ pub fn run(arguments: Arguments) -> Result<(), StartError> {
         Command::New(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Try(command) => command.run(),
+        Command::Show(command) => {
+            let manifest = named(&command.connector)?.manifest().to_json();
+            let manifest = manifest.map_err(|error| StartError::command(error.to_string()))?;
+            super::print(&format!("{manifest:#}"))
+        }
     }
 }
 
