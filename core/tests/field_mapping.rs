@@ -134,6 +134,8 @@ fn a_filter_is_about_a_document() {
         (json!({"path": "$.a"}), "$.filter"),
         (json!({"all": [{"path": "a", "is": "set"}]}), "$.filter.all[0].path"),
         (json!({"value": {"header": "x"}, "is": "set"}), "$.filter.value"),
+        (json!({"path": "$.a", "matches": "("}), "$.filter.matches"),
+        (json!({"path": "$.a", "matches": "[a-z]{1000}{1000}"}), "$.filter.matches"),
         (json!({"hue": 1}), "$.filter.hue"),
     ] {
         let error = Condition::from_json(&predicate, "$.filter").map(|_| ()).unwrap_err();

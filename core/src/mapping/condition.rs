@@ -6,7 +6,11 @@ use super::output::read;
 use super::{Compiler, Context, Expected, Expression, Mapping, Predicate, Scope, State};
 use crate::error::Error;
 use crate::normalize::Headers;
+use regex::{Regex, RegexBuilder};
 use serde_json::Value;
+
+/// What a compiled regular expression may take.
+const MAX_PATTERN_BYTES: usize = 64 * 1024;
 
 /// A compiled predicate.
 #[derive(Debug)]
@@ -26,6 +30,7 @@ pub(super) enum Comparison {
     OneOf(Vec<Value>),
     SameAs(Mapping),
     StartsWith(String),
+    Matches(Regex),
     AtLeast(Mapping),
     MoreThan(Mapping),
 }
@@ -86,6 +91,9 @@ impl Comparison {
             Comparison::StartsWith(beginning) => {
                 value.and_then(Value::as_str).is_some_and(|text| text.starts_with(beginning.as_str()))
             }
+            Comparison::Matches(pattern) => {
+                value.and_then(text_of).is_some_and(|text| pattern.is_match(&text))
+            }
             Comparison::AtLeast(mapping) => compared(mapping, std::cmp::Ordering::is_ge),
             Comparison::MoreThan(mapping) => compared(mapping, std::cmp::Ordering::is_gt),
         }
@@ -143,6 +151,15 @@ impl Compiler<'_> {
         comparisons.extend(predicate.equals.clone().map(|value| Comparison::OneOf(vec![value])));
         comparisons.extend(predicate.one_of.clone().map(Comparison::OneOf));
         comparisons.extend(predicate.starts_with.clone().map(Comparison::StartsWith));
+        if let Some(pattern) = &predicate.matches {
+            // The library's match takes time in proportion to text and pattern; the limit is for the pattern.
+            let whole = RegexBuilder::new(&format!("^(?:{pattern})$")).size_limit(MAX_PATTERN_BYTES).build();
+            let at = format!("{at}.matches");
+            let pattern = whole.map_err(|_| {
+                self.error(&at, format!("\"{pattern}\" is no regular expression, or too large"))
+            })?;
+            comparisons.push(Comparison::Matches(pattern));
+        }
         let other = |name: &str, expression: &Option<Expression>| {
             let compile = |expression: &Expression| {
                 self.mapping(expression, Expected::Raw, &format!("{at}.{name}"), depth + 1)

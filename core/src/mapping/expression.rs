@@ -250,6 +250,9 @@ pub struct Predicate {
     /// The operand is text that begins so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub starts_with: Option<String>,
+    /// The operand is text, all of which matches this regular expression.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub matches: Option<String>,
     /// The operand is a decimal number not less than this.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at_least: Option<Expression>,

@@ -124,7 +124,10 @@ impl Condition {
                         | Comparison::MoreThan(other) => {
                             other.reach(scope, reached);
                         }
-                        Comparison::Is(_) | Comparison::OneOf(_) | Comparison::StartsWith(_) => {}
+                        Comparison::Is(_)
+                        | Comparison::OneOf(_)
+                        | Comparison::StartsWith(_)
+                        | Comparison::Matches(_) => {}
                     }
                 }
                 reached.is_asking = was_asking;
