@@ -154,6 +154,55 @@ fn a_body_of_a_megabyte_is_within_bounds() {
     }
 }
 
+#[test]
+fn every_malady_has_its_name() {
+    let connector = Connector::from_json(&json!({
+        "type": "test", "name": "Test", "version": 1,
+        "entities": {"order": {"topics": ["order"], "documents": [{
+            "kind": "sales_order", "external_id": "$.id",
+            "fields": {"ordered_at": "$.at", "total_amount": "$.total", "currency": "$.currency", "note": "$.note",
+                       "custom_fields": {"path": "$.n", "as": "integer"}},
+        }]}},
+    }));
+    let connector = connector.unwrap();
+    let named = |body: &[u8]| match outcome(&connector, &Some("order".to_owned()), body) {
+        Outcome::Documents(documents) => {
+            documents.iter().map(|document| document.to_json().to_string()).collect()
+        }
+        Outcome::Quarantined(error) => {
+            format!("{} at {}", error.code.as_str(), error.path.unwrap_or_default())
+        }
+        Outcome::Ignored { reason } => reason,
+    };
+    let nested = format!("{{\"id\": 1, \"n\": {}{}}}", "[".repeat(64), "]".repeat(64));
+    let digits = format!("{{\"id\": 1, \"total\": {}}}", "9".repeat(61));
+    let id = format!("{{\"id\": \"{}\"}}", "i".repeat(256));
+    for (body, expected) in [
+        (&b"{\"id\": 1, \"note\": \"a\xff\"}"[..], "NX201 at byte 20"),
+        (br#"{"id": 1, "note": "a"#, "NX201 at line 1 column 20"),
+        (nested.as_bytes(), "NX201 at byte 78"),
+        (br#"{"id": 1, "at": "99999-99-99T99:99:99Z"}"#, "NX202 at $.at"),
+        (br#"{"id": 1, "at": "-9999-01-01T00:00:00Z"}"#, "NX202 at $.at"),
+        (br#"{"id": 1, "at": "2026-01-01T00:00:00"}"#, "NX202 at $.at"),
+        (br#"{"id": 1, "total": 1e400}"#, "NX202 at $.total"),
+        (digits.as_bytes(), "NX202 at $.total"),
+        (br#"{"id": 1, "n": 9007199254740993}"#, "NX202 at $.n"),
+        (br#"{"id": 1, "currency": {"code": "EUR"}}"#, "NX202 at $.currency"),
+        (id.as_bytes(), "NX202 at $.id"),
+        (br#"{"id": {"a": 1}}"#, "NX202 at $.id"),
+    ] {
+        assert_eq!(named(body), expected, "{}", String::from_utf8_lossy(body));
+    }
+    let note = |body: &str| serde_json::from_str::<Value>(&named(body.as_bytes())).unwrap()["note"].clone();
+    assert_eq!(note(r#"{"id": 1, "note": "a", "note": "b"}"#), json!("b"), "the last of two counts");
+    assert_eq!(note(r#"{"id": 1, "note": "a\u0000b"}"#), json!("ab"), "jsonb holds no NUL");
+    assert_eq!(
+        note(r#"{"id": 1, "note": 9007199254740993.10}"#),
+        json!("9007199254740993.10"),
+        "digits are kept"
+    );
+}
+
 /// All places in a value.
 fn list(value: &Value, pointer: String, found: &mut Vec<String>) {
     let escape = |name: &str| name.replace('~', "~0").replace('/', "~1");
