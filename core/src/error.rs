@@ -24,6 +24,8 @@ pub enum Code {
     InvalidSignature,
     /// A sealed secret cannot be opened.
     SecretUnreadable,
+    /// The public key that a request names cannot be fetched.
+    KeyUnavailable,
     /// A flow's definition cannot be used.
     InvalidFlow,
     /// A subscription cannot be used.
@@ -78,7 +80,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of `docs/errors.md`.
-    pub const ALL: [Code; 33] = [
+    pub const ALL: [Code; 34] = [
         Code::InvalidManifest,
         Code::UnknownKind,
         Code::MalformedBody,
@@ -87,6 +89,7 @@ impl Code {
         Code::UnknownConnectorType,
         Code::InvalidSignature,
         Code::SecretUnreadable,
+        Code::KeyUnavailable,
         Code::InvalidCallbackToken,
         Code::NotAllowed,
         Code::UnsafeOwner,
@@ -130,6 +133,7 @@ impl Code {
             Code::UnknownConnectorType => "NX103",
             Code::InvalidSignature => "NX301",
             Code::SecretUnreadable => "NX302",
+            Code::KeyUnavailable => "NX306",
             Code::InvalidCallbackToken => "NX303",
             Code::NotAllowed => "NX304",
             Code::UnsafeOwner => "NX305",

@@ -40,8 +40,11 @@ pub struct SignedRequest<'a> {
 pub struct KeyRequest {
     /// Where it is; always HTTPS, and always on the host that the manifest names.
     pub url: String,
-    /// Whether the connector's access token has to be sent along.
+    /// Whether the connector's access token has to be sent along: the secret that
+    /// [`Signature::secret_name`](crate::connector::Signature::secret_name) names.
     pub is_authenticated: bool,
+    /// The media type to ask for, if not any.
+    pub accept: Option<String>,
     /// How long the answer may be kept, in seconds.
     pub cache_seconds: u32,
 }
@@ -104,6 +107,12 @@ pub fn handshake_of(
     instance: &Instance<'_>,
 ) -> Option<HandshakeResponse> {
     receive.handshakes.iter().find_map(|one| handshake::answer(receive, one, request, instance))
+}
+
+/// The secret that a part of a URL's path is, as it was before it was written into a URL.
+fn path_secret(part: &str) -> Vec<u8> {
+    // A plus sign in a path is one; in a query it would be a space.
+    percent_decode(&part.replace('+', "%2B"))
 }
 
 /// Signs a request as the platform would: the headers to send with it. For tests and the demo.

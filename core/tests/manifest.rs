@@ -13,6 +13,7 @@ fn minimal() -> Value {
             "signature": {"scheme": "hmac", "header": "x-signature"},
             "topic": {"header": "x-topic"},
         },
+        "pull": {"base_url": "https://shop.example", "endpoints": {"order": {"list": "/orders"}}},
         "shapes": {"name": {"title": "$.title"}},
         "entities": {"product": {
             "topics": ["product"],
@@ -80,6 +81,19 @@ fn mistakes_are_named_with_their_place() {
             "HTTPS URL",
         ),
         ("/receive/signatures", json!({"b": {"scheme": "jwt"}}), "receive.signatures.b", "lacks header"),
+        (
+            "/receive/signature/recipient",
+            json!({"paths": [], "setting": "client_id"}),
+            "receive.signature.recipient.paths",
+            "must not be empty",
+        ),
+        (
+            "/pull/endpoints/order/body",
+            json!({"since": "{since}"}),
+            "pull.endpoints.order.body",
+            "is for the method POST",
+        ),
+        ("/pull/endpoints/order/colour", json!(1), "pull.endpoints.order.colour", "unknown field"),
         ("/receive/handshakes", json!([{"kind": "query_echo"}]), "receive.handshakes[0]", "lacks field"),
         (
             "/receive/handshakes",
@@ -168,4 +182,40 @@ fn child_rows_need_an_id_and_known_fields() {
 fn set(manifest: &mut Value, pointer: &str, value: Value) {
     let (parent, name) = pointer.rsplit_once('/').unwrap();
     manifest.pointer_mut(parent).unwrap()[name] = value;
+}
+
+#[test]
+fn what_an_instance_has_to_set_is_among_its_settings() {
+    let with = |settings: Value, pointer: &str, value: Value| {
+        let mut manifest = minimal();
+        manifest["auth"] = json!({"settings": {
+            "type": "object", "additionalProperties": false, "properties": settings,
+        }, "secrets": {"type": "object", "properties": {"token": {"type": "string"}}}});
+        set(&mut manifest, pointer, value);
+        Connector::from_json(&manifest).map(|_| ()).map_err(|error| error.path.unwrap_or_default())
+    };
+    let static_header = json!({"static": {"scheme": "static_header", "header": "x"}});
+    let chosen = |settings| with(settings, "/receive/signatures", static_header.clone());
+    assert_eq!(chosen(json!({"signature": {"enum": ["static"]}})), Ok(()));
+    let place = "auth.settings.properties.signature";
+    assert_eq!(chosen(json!({"signature": {"enum": ["path"]}})), Err(place.to_owned()));
+    assert_eq!(chosen(json!({})), Err(place.to_owned()));
+
+    let recipient = json!({"paths": ["$.to"], "setting": "client_id"});
+    let received = |settings| with(settings, "/receive/signature/recipient", recipient.clone());
+    assert_eq!(received(json!({"client_id": {"type": "string"}})), Ok(()));
+    assert_eq!(received(json!({})), Err("receive.signature.recipient.setting".to_owned()));
+
+    let posted = |name: &str| json!({"list": "/search", "method": "POST", "body": {"a": [name]}});
+    let body = |name| with(json!({"shop": {}}), "/pull/endpoints/order", posted(name));
+    for known in ["{since}", "{size}", "{shop}", "{ a } of a query"] {
+        assert_eq!(body(known), Ok(()), "{known}");
+    }
+    assert_eq!(body("{sinze}"), Err("pull.endpoints.order.body".to_owned()));
+    let header = |text: &str| with(json!({}), "/pull/headers", json!({"x-token": text}));
+    assert_eq!(header("Bearer {token}"), Ok(()));
+    assert_eq!(header("Bearer {tokin}"), Err("pull.headers.x-token".to_owned()));
+    let url = |text: &str| with(json!({"shop": {}}), "/pull/base_url", json!(text));
+    assert_eq!(url("https://{shop}/api"), Ok(()));
+    assert_eq!(url("https://{token}/api"), Err("pull.base_url".to_owned()), "a secret is not for a URL");
 }

@@ -102,13 +102,32 @@ fn settings_are_checked_and_defaults_filled_in() {
 }
 
 #[test]
+fn what_is_missing_or_unknown_is_told_and_what_does_not_fit_is_refused() {
+    let (_, medusa) = built_in().iter().find(|(name, _)| *name == "medusa").unwrap();
+    let connector = Connector::from_toml(medusa).unwrap();
+    let told = |given: Value| -> Vec<String> {
+        connector.check_settings(&given).unwrap().iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(told(json!({"site": "https://shop.example", "signature": "path"})), Vec::<String>::new());
+    let both = ["settings.site: is required", "settings.colour: is not known to the connector type"];
+    assert_eq!(told(json!({"colour": "red"})), both);
+    for (given, place) in
+        [(json!({"site": 7}), "settings.site"), (json!({"signature": "rot13"}), "settings.signature")]
+    {
+        assert_eq!(connector.check_settings(&given).unwrap_err().path.as_deref(), Some(place));
+    }
+}
+
+#[test]
 fn an_error_tells_nothing_of_a_secret() {
     let secrets = json!({
         "type": "object", "required": ["token"],
         "properties": {"token": {"type": "string", "enum": ["hush"], "pattern": "^hush"}},
     });
     let connector = connector(json!({"secrets": secrets})).unwrap();
-    assert_eq!(connector.check_secrets(&json!({"token": "hush"})), Ok(()));
+    assert_eq!(connector.check_secrets(&json!({"token": "hush"})), Ok(Vec::new()));
+    let missing = connector.check_secrets(&json!({})).unwrap();
+    assert_eq!(missing[0].to_string(), "secrets.token: is required");
     let error = connector.check_secrets(&json!({"token": "loud"})).unwrap_err();
     assert_eq!(error.path.as_deref(), Some("secrets.token"));
     assert!(!format!("{error:?}").contains("loud") && !format!("{error:?}").contains("hush"));

@@ -4,6 +4,7 @@ use crate::body::Limits;
 use crate::configuration::Live;
 use crate::db::Database;
 use crate::hooks::batch::Ingest;
+use crate::hooks::keys::Keys;
 use crate::key_uses::KeyUses;
 use crate::listen::Doorbell;
 use crate::rate::Limiter;
@@ -27,6 +28,8 @@ pub struct App {
     pub api_limit: Limiter,
     /// How many webhooks a connector may send.
     pub hook_limit: Limiter,
+    /// Public keys that platforms sign with.
+    pub keys: Keys,
     /// When API keys were last used.
     pub key_uses: Arc<KeyUses>,
     /// What `/metrics` shows.

@@ -7,10 +7,12 @@
 mod load;
 
 use crate::db::{self, Database, Failure};
+use crate::error::Error;
 use crate::metrics;
 use crate::sql;
 use jiff::Timestamp;
-use nexus_core::connector::Connector;
+use nexus_core::connector::{Connector, Receive};
+use nexus_core::error::Code;
 use nexus_core::secret::{DataKey, MasterKey};
 use serde_json::Value;
 use std::collections::{BTreeSet, HashMap};
@@ -28,8 +30,6 @@ const REFRESH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The name of the secret with which flows' and subscriptions' requests are signed.
 pub const SIGNING: &str = "signing";
-/// The name of the secret with which a platform signs what it sends to a connector.
-pub const WEBHOOK: &str = "webhook_secret";
 
 /// All of it, as of one moment.
 #[derive(Debug, Default)]
@@ -55,8 +55,40 @@ pub struct ActiveConnector {
     pub tenant_id: Uuid,
     /// Its compiled manifest; `None` when it cannot be compiled.
     pub connector: Option<Arc<Connector>>,
+    /// Its settings, with the manifest's defaults.
+    pub settings: Value,
+    /// What its settings say of how it receives.
+    pub reception: Reception,
     /// Whether a secret of it could not be opened: then a refusal would be our fault and not the sender's.
     pub has_unreadable_secret: bool,
+}
+
+/// How a connector receives.
+#[derive(Debug)]
+pub enum Reception {
+    /// As its manifest says.
+    OfType,
+    /// As its settings choose among what the manifest knows.
+    Chosen(Box<Receive>),
+    /// Not at all: the settings choose what the manifest does not know.
+    Unusable,
+}
+
+impl ActiveConnector {
+    /// How its webhooks are received; `None` if its platform sends none. The error is of a connector that
+    /// cannot receive by our fault or its owner's, and not the sender's.
+    pub fn receive(&self) -> Result<Option<&Receive>, Error> {
+        let unusable = |what: &str| {
+            let detail = format!("the connector's {what} cannot be used; the gateway's log says why");
+            Err(Error::new(Code::NotReady, detail).retry_after(60))
+        };
+        let Some(connector) = self.connector.as_deref() else { return unusable("manifest") };
+        match &self.reception {
+            Reception::OfType => Ok(connector.receive()),
+            Reception::Chosen(receive) => Ok(Some(receive)),
+            Reception::Unusable => unusable("settings"),
+        }
+    }
 }
 
 /// An API key in force.
@@ -101,12 +133,19 @@ impl Configuration {
     /// The secrets of this name of a connector, flow or subscription, the current one first; two during a
     /// rotation.
     pub fn secrets(&self, tenant_id: Uuid, owner_id: Uuid, name: &str) -> impl Iterator<Item = &[u8]> {
+        let named = self.named_secrets(tenant_id, owner_id).filter(move |(other, _)| *other == name);
+        named.map(|(_, secret)| secret)
+    }
+
+    /// All secrets of a connector, flow or subscription, with their names, as [`Self::secrets`] gives those
+    /// of one name.
+    pub fn named_secrets(&self, tenant_id: Uuid, owner_id: Uuid) -> impl Iterator<Item = (&str, &[u8])> {
         self.secrets
             .get(&(tenant_id, owner_id))
             .into_iter()
             .flatten()
-            .filter(move |secret| secret.name == name && is_ahead(secret.valid_until))
-            .map(|secret| secret.value.as_slice())
+            .filter(|secret| is_ahead(secret.valid_until))
+            .map(|secret| (secret.name.as_str(), secret.value.as_slice()))
     }
 
     /// Names of master keys that data keys need and the gateway does not have, or has another key under.
@@ -133,15 +172,22 @@ pub enum Readiness {
     NotReady(String),
 }
 
+/// What the next answer of the database is held against.
+#[derive(Debug, Default)]
+struct Loaded {
+    fingerprint: Option<String>,
+    loader: load::Loader,
+}
+
 /// The configuration in force, kept up to date by a task.
 #[derive(Debug)]
 pub struct Live {
     current: watch::Sender<Arc<Configuration>>,
     readiness: watch::Sender<Readiness>,
-    fingerprint: Mutex<Option<String>>,
     refreshed_at: Mutex<Instant>,
     master_keys: Vec<MasterKey>,
-    loader: Mutex<load::Loader>,
+    /// Held while the database is asked: an answer that was asked for earlier must not undo a later one.
+    loaded: tokio::sync::Mutex<Loaded>,
 }
 
 impl Live {
@@ -150,10 +196,9 @@ impl Live {
         let live = Self {
             current: watch::Sender::new(Arc::default()),
             readiness: watch::Sender::new(Readiness::Ready),
-            fingerprint: Mutex::new(None),
             refreshed_at: Mutex::new(Instant::now()),
             master_keys,
-            loader: Mutex::default(),
+            loaded: tokio::sync::Mutex::default(),
         };
         live.refresh(database).await?;
         Ok(live)
@@ -176,18 +221,17 @@ impl Live {
 
     /// Asks for changes and takes them over; whether there were any.
     pub async fn refresh(&self, database: &Database) -> Result<bool, Failure> {
-        let known = self.fingerprint.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut loaded = self.loaded.lock().await;
+        let known = loaded.fingerprint.clone();
         let row =
             db::within(REFRESH_TIMEOUT, database.row(sql::CONFIGURATION, &[(&known, Type::TEXT)])).await?;
         *self.refreshed_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         let (fingerprint, changed): (Option<String>, Option<Value>) = (row.try_get(0)?, row.try_get(1)?);
         let Some(changed) = changed else { return Ok(false) };
-        let loaded =
-            self.loader.lock().unwrap_or_else(PoisonError::into_inner).load(changed, &self.master_keys);
-        match loaded {
+        match loaded.loader.load(changed, &self.master_keys) {
             Ok(configuration) => {
                 self.current.send_replace(Arc::new(configuration));
-                *self.fingerprint.lock().unwrap_or_else(PoisonError::into_inner) = fingerprint;
+                loaded.fingerprint = fingerprint;
                 Ok(true)
             }
             Err(error) => {

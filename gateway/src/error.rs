@@ -99,9 +99,11 @@ pub const fn status(code: Code) -> StatusCode {
         | Code::IdempotencyKeyReused
         | Code::InvalidParameter => StatusCode::UNPROCESSABLE_ENTITY,
         Code::UnsafeOwner | Code::Unstorable | Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        Code::SecretUnreadable | Code::Overloaded | Code::DatabaseUnavailable | Code::NotReady => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        Code::SecretUnreadable
+        | Code::KeyUnavailable
+        | Code::Overloaded
+        | Code::DatabaseUnavailable
+        | Code::NotReady => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 

@@ -1,53 +1,59 @@
-//! `POST /hooks/{connector_id}`: stage 1, validate.
+//! `/hooks/{connector_id}` and `/hooks/{connector_id}/{secret}`: stage 1, validate.
 //!
 //! A forged request costs no database work, and a caller cannot tell an unknown connector from a bad
-//! signature: the answer is the same, and comes after the same time.
+//! signature: the answer is the same, and comes after the same time. What is our own fault is never answered
+//! with a 4xx, for which some platforms drop their subscription, but with 503: they send again.
 
+mod answer;
 pub mod batch;
+pub mod keys;
 
 use crate::app::App;
 use crate::body;
-use crate::configuration::{ActiveConnector, WEBHOOK};
+use crate::configuration::{ActiveConnector, Configuration};
 use crate::error::Error;
 use crate::metrics;
-use axum::Json;
+use crate::secrets::{Owner, random};
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
+use axum::http::Method;
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
-use batch::{Ingested, Received, StoredHeaders};
+use axum::response::Response;
+use batch::{Received, StoredHeaders};
 use jiff::Timestamp;
 use nexus_core::connector::{Receive, Scheme, Signature};
 use nexus_core::error::Code;
 use nexus_core::normalize::Headers;
-use nexus_core::signature::{self, SignedRequest};
+use nexus_core::signature::{self, HandshakeResponse, Instance, SignedRequest};
 use nexus_core::trace::TraceContext;
-use serde_json::{Map, Value};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use uuid::Uuid;
 
 /// A refusal takes this long from the moment the body is there, whatever it took to find out: more than any
 /// check takes, so that its time tells nothing.
 const REFUSAL_TIME: Duration = Duration::from_millis(20);
 
-/// Receives a webhook.
-pub async fn receive(
-    State(app): State<Arc<App>>,
-    Path(connector_id): Path<String>,
-    request: Request,
-) -> Result<Response, Error> {
+/// A former secret stays valid beside the one that a handshake brought, in seconds: what was signed before
+/// may still be under way.
+const HANDSHAKE_OVERLAP: f64 = 3600.0;
+
+/// After this time every gateway knows a secret that was stored. A handshake that stores one is answered
+/// then: what the platform sends next may reach another gateway.
+const KNOWN_EVERYWHERE: Duration = Duration::from_secs(1);
+
+/// Receives a webhook, or answers a handshake.
+pub async fn receive(State(app): State<Arc<App>>, request: Request) -> Result<Response, Error> {
     let (parts, body) = request.into_parts();
     let body = read(body, app.body_limits).await?;
     let received_at = Timestamp::now();
     let decided_at = Instant::now() + REFUSAL_TIME;
 
+    let target = Target::of(parts.uri.path());
     let configuration = app.configuration.current();
-    let connector_id: Option<Uuid> = connector_id.parse().ok();
-    let active = connector_id.and_then(|id| configuration.connectors.get(&id).map(|active| (id, active)));
-    let headers = headers_of(&parts);
+    let active = target.connector_id.and_then(|id| Some((id, configuration.connectors.get(&id)?)));
+    let headers = headers_of(&parts, target.path);
     let url = format!("{}{}", app.public_url, parts.uri.path_and_query().map_or("/", |path| path.as_str()));
     let signed = SignedRequest {
         method: parts.method.as_str(),
@@ -61,23 +67,25 @@ pub async fn receive(
         verify_for_nothing(&signed);
         return refuse(decided_at).await;
     };
-    let Some(connector) = active.connector.as_deref() else {
-        return Err(Error::new(Code::NotReady, "the connector's manifest cannot be used").retry_after(60));
-    };
-    let Some(receive) = connector.receive() else {
+    let receive = active.receive()?;
+    // A secret is in the path where the connector's scheme is that, and nowhere else.
+    let Some(receive) = receive.filter(|receive| target.has_secret() == is_secret_path(receive)) else {
         verify_for_nothing(&signed);
         return refuse(decided_at).await;
     };
-    if let Some(handshake) = signature::handshake(receive, &signed) {
-        metrics::hook("handshake");
-        return Ok(answer_handshake(handshake));
+    let name = receive.signature.secret_name();
+    let secrets: Vec<&[u8]> = configuration.secrets(active.tenant_id, connector_id, name).collect();
+    if let Some(handshake) = handshake(&configuration, connector_id, active, receive, &signed)? {
+        return conclude(&app, connector_id, active, handshake, secrets.len(), decided_at).await;
     }
-    let secrets: Vec<&[u8]> = configuration.secrets(active.tenant_id, connector_id, WEBHOOK).collect();
-    if parts.method != axum::http::Method::POST || signature::verify(receive, &signed, &secrets).is_err() {
-        if has_lost_its_secret(active, secrets.len()) {
-            metrics::hook("secret_unreadable");
-            let detail = "the connector's secret cannot be opened; the gateway's log says why";
-            return Err(Error::new(Code::SecretUnreadable, detail).retry_after(60));
+    let is_signed = parts.method == Method::POST
+        && match receive.signature.key_source {
+            None => signature::verify(receive, &signed, &secrets).is_ok(),
+            Some(_) => app.keys.verify(receive, &signed, connector_id, secrets.first().copied()).await?,
+        };
+    if !is_signed {
+        if active.has_unreadable_secret && (secrets.is_empty() || parts.method != Method::POST) {
+            return Err(lost_secret());
         }
         return refuse(decided_at).await;
     }
@@ -89,37 +97,61 @@ pub async fn receive(
         return Err(refused);
     }
 
-    // A bearer token opens the door for as long as it is in force.
-    let secret_header = match receive.signature.scheme {
-        Scheme::StaticHeader | Scheme::Jwt => receive.signature.header.clone(),
-        _ => None,
-    };
     let (headers, body) = match signature::sends_secret(receive) {
-        true => without_secrets(&headers, body, &secrets),
+        true => {
+            // As it was written in the path as well: proxies repeat that in headers.
+            let written = target.secret.map(str::as_bytes);
+            let secrets: Vec<&[u8]> = secrets.into_iter().chain(written).collect();
+            without_secrets(&headers, body, &secrets)
+        }
         false => (headers, body),
     };
-    let status = connector.response_status();
-    let tenant_id = active.tenant_id;
     let received = Received {
         connector_id,
         traceparent: traceparent(&headers),
-        headers: StoredHeaders { headers, secret_header },
+        headers: StoredHeaders::new(headers, &receive.signature),
         body,
         received_at,
     };
-    drop(configuration);
-    match app.ingest.take(tenant_id, received).await {
+    match app.ingest.take(active.tenant_id, received).await {
         // The connector went, or was switched off, since the configuration in memory was read.
         Ok(ingested) if ingested.status == "rejected" => refuse(decided_at).await,
         Ok(ingested) => {
             metrics::hook(&ingested.status);
-            Ok(answer(ingested, status))
+            Ok(answer::of_webhook(ingested, receive))
         }
         Err(error) => {
             metrics::hook("unavailable");
             Err(error)
         }
     }
+}
+
+/// What a request's path names.
+struct Target<'a> {
+    /// The path without the secret: what may be shown and stored.
+    path: &'a str,
+    /// `None` if what stands there is no id.
+    connector_id: Option<Uuid>,
+    /// The secret, as it was sent.
+    secret: Option<&'a str>,
+}
+
+impl<'a> Target<'a> {
+    fn of(path: &'a str) -> Self {
+        let beyond = path.strip_prefix("/hooks/").unwrap_or_default();
+        let (id, secret) = beyond.split_once('/').map_or((beyond, None), |(id, secret)| (id, Some(secret)));
+        let hidden = secret.map_or(0, |secret| secret.len() + 1);
+        Self { path: &path[..path.len() - hidden], connector_id: id.parse().ok(), secret }
+    }
+
+    fn has_secret(&self) -> bool {
+        self.secret.is_some()
+    }
+}
+
+fn is_secret_path(receive: &Receive) -> bool {
+    receive.signature.scheme == Scheme::SecretPath
 }
 
 /// The whole body, or 413.
@@ -132,14 +164,14 @@ async fn read(body: Body, limits: body::Limits) -> Result<Bytes, Error> {
 }
 
 /// Headers by lower-case name, and the request's line as pseudo-headers.
-fn headers_of(parts: &Parts) -> Headers {
+fn headers_of(parts: &Parts, path: &str) -> Headers {
     let plain = parts
         .headers
         .iter()
         .map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
     let pseudo = [
         (":method", parts.method.as_str().to_owned()),
-        (":path", parts.uri.path().to_owned()),
+        (":path", path.to_owned()),
         (":query", parts.uri.query().unwrap_or_default().to_owned()),
     ];
     Headers::from_pairs(plain.chain(pseudo))
@@ -172,8 +204,56 @@ fn verify_for_nothing(request: &SignedRequest<'_>) {
     let _ = std::hint::black_box(signature::verify(&RECEIVE, &request, &[b"no connector has this secret"]));
 }
 
-fn has_lost_its_secret(active: &ActiveConnector, opened: usize) -> bool {
-    active.has_unreadable_secret && opened == 0
+/// The answer to a handshake, if the request is one.
+fn handshake(
+    configuration: &Configuration,
+    connector_id: Uuid,
+    active: &ActiveConnector,
+    receive: &Receive,
+    signed: &SignedRequest<'_>,
+) -> Result<Option<HandshakeResponse>, Error> {
+    if receive.handshakes.is_empty() {
+        return Ok(None);
+    }
+    let secrets: Vec<(&str, &[u8])> = configuration.named_secrets(active.tenant_id, connector_id).collect();
+    let instance = Instance { settings: Some(&active.settings), secrets: &secrets, random: Some(random()?) };
+    Ok(signature::handshake_of(receive, signed, &instance))
+}
+
+/// Stores what a handshake brought, and answers it.
+async fn conclude(
+    app: &App,
+    connector_id: Uuid,
+    active: &ActiveConnector,
+    handshake: HandshakeResponse,
+    secrets: usize,
+    decided_at: Instant,
+) -> Result<Response, Error> {
+    if handshake.status == 401 {
+        if active.has_unreadable_secret && secrets == 0 {
+            return Err(lost_secret());
+        }
+        metrics::hook("refused");
+        sleep_until(decided_at).await;
+        return Ok(answer::of_handshake(handshake));
+    }
+    if !handshake.store.is_empty() {
+        let owner = Owner { tenant_id: active.tenant_id, kind: "connector", id: connector_id };
+        let secrets: Vec<(&str, &[u8])> =
+            handshake.store.iter().map(|new| (new.name.as_str(), new.secret.as_slice())).collect();
+        let actor = format!("connector:{connector_id}");
+        app.vault.put_all(&app.database, &actor, owner, &secrets, HANDSHAKE_OVERLAP).await?;
+        app.configuration.refresh_now(&app.database).await;
+        sleep(KNOWN_EVERYWHERE).await;
+    }
+    metrics::hook("handshake");
+    Ok(answer::of_handshake(handshake))
+}
+
+fn lost_secret() -> Error {
+    metrics::hook("secret_unreadable");
+    let detail = "the connector's secret cannot be opened; the gateway's log says why";
+    Error::new(Code::SecretUnreadable, detail).retry_after(60)
 }
 
 async fn refuse(at: Instant) -> Result<Response, Error> {
@@ -191,35 +271,21 @@ fn traceparent(headers: &Headers) -> Option<String> {
     headers.get("traceparent").filter(|header| TraceContext::parse(header).is_some()).map(str::to_owned)
 }
 
-fn answer_handshake(handshake: signature::HandshakeResponse) -> Response {
-    let status = StatusCode::from_u16(handshake.status).unwrap_or(StatusCode::OK);
-    let mut response = (status, handshake.body).into_response();
-    for (name, value) in handshake.headers {
-        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
-            response.headers_mut().insert(name, value);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_taken_apart_without_its_secret() {
+        let id = "018f3b1c-0000-7000-8000-000000000001";
+        for (path, shown, has_id, secret) in [
+            (format!("/hooks/{id}"), format!("/hooks/{id}"), true, None),
+            (format!("/hooks/{id}/s%20x"), format!("/hooks/{id}"), true, Some("s%20x")),
+            ("/hooks/nobody/x".to_owned(), "/hooks/nobody".to_owned(), false, Some("x")),
+        ] {
+            let target = Target::of(&path);
+            assert_eq!((target.path, target.secret), (shown.as_str(), secret));
+            assert_eq!(target.connector_id.is_some(), has_id, "{path}");
         }
     }
-    response
-}
-
-fn answer(ingested: Ingested, status: u16) -> Response {
-    let status = match ingested.status.as_str() {
-        "duplicate" => StatusCode::OK,
-        _ => StatusCode::from_u16(status).unwrap_or(StatusCode::ACCEPTED),
-    };
-    let mut body = Map::new();
-    body.insert("status".to_owned(), ingested.status.into());
-    body.insert("event_id".to_owned(), ingested.event_id.map_or(Value::Null, |id| id.to_string().into()));
-    body.insert("trace_id".to_owned(), ingested.trace_id.clone().map_or(Value::Null, Value::String));
-    if let Some(duplicate_of) = ingested.duplicate_of {
-        body.insert("duplicate_of".to_owned(), duplicate_of.to_string().into());
-    }
-    if let Some(reason) = ingested.reason {
-        body.insert("reason".to_owned(), reason.into());
-    }
-    let mut response = (status, Json(Value::Object(body))).into_response();
-    if let Some(trace_id) = ingested.trace_id.and_then(|id| HeaderValue::try_from(id).ok()) {
-        response.headers_mut().insert(crate::router::TRACE_ID, trace_id);
-    }
-    response
 }

@@ -16,6 +16,7 @@ mod error;
 mod hooks;
 mod http;
 mod idempotency;
+mod instance;
 mod key;
 mod key_uses;
 mod listen;

@@ -56,26 +56,22 @@ fn documented_with(has_api: bool, layered: impl Fn(Router<Arc<App>>) -> Router<A
     let mut paths = Documented::default();
     if has_api {
         let hook = |summary| about("webhooks", Access::Signed, summary);
-        paths = paths
-            .post(
-                "/hooks/{connector_id}",
-                hooks::receive,
-                hook("Take a platform's webhook in")
-                    .takes_anything()
-                    .gives(202, "Accepted, ignored or quarantined", HOOK)
-                    .gives(200, "A duplicate, or what the platform insists on", HOOK),
-            )
-            .get(
-                "/hooks/{connector_id}",
-                hooks::receive,
-                hook("Answer a platform's handshake").ends(200, "The answer"),
-            )
-            .options(
-                "/hooks/{connector_id}",
-                hooks::receive,
-                hook("Answer a platform's handshake").ends(200, "The answer"),
-            )
-            .nest(&["/api/v1", "/api"], api::paths(), layered);
+        // With a secret in its path where a platform signs nothing.
+        for path in ["/hooks/{connector_id}", "/hooks/{connector_id}/{secret}"] {
+            let answers = || hook("Answer a platform's handshake").ends(200, "The answer");
+            paths = paths
+                .post(
+                    path,
+                    hooks::receive,
+                    hook("Take a platform's webhook in")
+                        .takes_anything()
+                        .gives(202, "Accepted, ignored or quarantined", HOOK)
+                        .gives(200, "A duplicate, or what the platform insists on", HOOK),
+                )
+                .get(path, hooks::receive, answers())
+                .options(path, hooks::receive, answers());
+        }
+        paths = paths.nest(&["/api/v1", "/api"], api::paths(), layered);
     }
     let open = |summary| about("operation", Access::Open, summary);
     paths

@@ -16,6 +16,17 @@ pub fn random<const N: usize>() -> Result<[u8; N], Error> {
     Ok(bytes)
 }
 
+/// Whose secrets they are.
+#[derive(Debug, Clone, Copy)]
+pub struct Owner<'a> {
+    /// The tenant.
+    pub tenant_id: Uuid,
+    /// `connector`, `flow`, `webhook_subscription`.
+    pub kind: &'a str,
+    /// The connector, flow or subscription.
+    pub id: Uuid,
+}
+
 /// Holds the master keys: the first wraps, all unwrap.
 #[derive(Debug)]
 pub struct Vault {
@@ -55,18 +66,37 @@ impl Vault {
         secret: &[u8],
         overlap_seconds: f64,
     ) -> Result<(), Error> {
-        let (data_key_id, data_key) = self.data_key(database, place.tenant_id).await?;
-        let sealed = data_key.seal(place, secret, random()?)?;
+        let owner = Owner { tenant_id: place.tenant_id, kind: place.owner_kind, id: place.owner_id };
+        self.put_all(database, actor, owner, &[(place.name, secret)], overlap_seconds).await
+    }
+
+    /// The same for several secrets of one owner, by name: all of them are stored, or none.
+    pub async fn put_all(
+        &self,
+        database: &Database,
+        actor: &str,
+        owner: Owner<'_>,
+        secrets: &[(&str, &[u8])],
+        overlap_seconds: f64,
+    ) -> Result<(), Error> {
+        let Owner { tenant_id, kind, id } = owner;
+        let (data_key_id, data_key) = self.data_key(database, tenant_id).await?;
+        let mut sealed = Vec::with_capacity(secrets.len());
+        for (name, secret) in secrets {
+            let place = Place { tenant_id, owner_kind: kind, owner_id: id, name };
+            sealed.push(data_key.seal(&place, secret, random()?)?);
+        }
+        let names: Vec<&str> = secrets.iter().map(|(name, _)| *name).collect();
         let parameters: &Parameters<'_> = &[
-            (&place.tenant_id, Type::UUID),
-            (&place.owner_kind, Type::TEXT),
-            (&place.owner_id, Type::UUID),
-            (&place.name, Type::TEXT),
+            (&tenant_id, Type::UUID),
+            (&kind, Type::TEXT),
+            (&id, Type::UUID),
+            (&names, Type::TEXT_ARRAY),
             (&data_key_id, Type::UUID),
-            (&sealed, Type::BYTEA),
+            (&sealed, Type::BYTEA_ARRAY),
             (&overlap_seconds, Type::FLOAT8),
         ];
-        database.act(actor, sql::PUT_SECRET, parameters).await?;
+        database.act(actor, sql::PUT_SECRETS, parameters).await?;
         Ok(())
     }
 

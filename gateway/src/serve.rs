@@ -9,6 +9,7 @@ use crate::dispatcher::Dispatcher;
 use crate::dispatcher::send::Sender;
 use crate::error::{StartError, Trouble};
 use crate::hooks::batch::Ingest;
+use crate::hooks::keys::Keys;
 use crate::key_uses::KeyUses;
 use crate::listen::Doorbell;
 use crate::rate::Limiter;
@@ -60,12 +61,13 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
         }
     });
 
+    let sender = Sender::new(settings.allow_private_targets.clone())?;
+    let keys = Keys::new(sender.clone());
     let dispatcher = if settings.roles.contains(&Role::Dispatcher) {
         if let Some(url) = &settings.listen_url {
             let target = Target::new(url, settings.database_ca_file.as_deref())?;
             background.spawn(Arc::clone(&doorbell).listen(target));
         }
-        let sender = Sender::new(settings.allow_private_targets.clone())?;
         let dispatcher = Dispatcher::new(
             database.clone(),
             Arc::clone(&configuration),
@@ -90,6 +92,7 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
         doorbell,
         api_limit: Limiter::new("api-key", settings.api_rate),
         hook_limit: Limiter::new("connector", settings.hook_rate),
+        keys,
         key_uses: Arc::clone(&key_uses),
         vault: Vault::new(master_keys),
         metrics,

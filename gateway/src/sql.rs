@@ -61,8 +61,10 @@ pub const COMPLETE_JOB: &str = "select nexus.complete_job($1, $2, $3, $4, $5, $6
 pub const PUT_DATA_KEY: &str = "select nexus.put_data_key($1, $2, $3, $4)";
 /// The tenant's data key, wrapped.
 pub const DATA_KEY: &str = "select data_key_id, wrapped_key, master_key_id from nexus.data_key($1)";
-/// Keeps a sealed secret.
-pub const PUT_SECRET: &str = "select nexus.put_secret($1, $2, $3, $4, $5, $6, make_interval(secs => $7))";
+/// Keeps sealed secrets of one owner.
+pub const PUT_SECRETS: &str =
+    "select nexus.put_secret($1, $2, $3, s.name, $5, s.sealed, make_interval(secs => $7))
+    from unnest($4::text[], $6::bytea[]) s (name, sealed)";
 /// Keeps the hash of an API key.
 pub const PUT_API_KEY: &str = "select nexus.put_api_key($1, $2, $3, $4, $5, $6, $7)";
 /// Keeps the hash of an API key's successor.
@@ -135,6 +137,15 @@ pub const CONNECTOR_TYPE: &str =
     "select jsonb_build_object('connector_type', m.connector_type, 'version', m.version,
         'registered_at', m.registered_at, 'manifest', m.manifest)::text
     from nexus.connector_type m where m.is_current and m.connector_type = $1";
+/// The manifest that a new connector of a type gets.
+pub const CURRENT_MANIFEST: &str =
+    "select m.manifest from nexus.connector_type m where m.is_current and m.connector_type = $1";
+/// The manifest of a connector, and its settings: of the version it stands on ($4 false), or that is to be
+/// ($5, or null for the current one).
+pub const MANIFEST_OF_CONNECTOR: &str = "select m.manifest, c.settings from nexus.connector c
+    join nexus.connector_type m on m.connector_type = c.connector_type
+        and coalesce(m.version = case when $4 then $5 else c.pinned_version end, m.is_current)
+    where c.tenant_id = $1 and c.connector_id = $3 and ($2::uuid is null or c.environment_id = $2)";
 /// A tenant's environments.
 pub const ENVIRONMENTS: &str =
     "select e.environment_id, e.name from nexus.environment e where e.tenant_id = $1 order by e.name";

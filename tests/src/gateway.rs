@@ -164,16 +164,19 @@ pub fn admin_command(database: &Database, arguments: &[&str], settings: &[(&str,
 
 /// Runs `nexus admin` as the superuser; what it prints.
 pub fn admin(database: &Database, arguments: &[&str], input: &str) -> Value {
+    try_admin(database, arguments, input).unwrap_or_else(|error| panic!("nexus admin {arguments:?}: {error}"))
+}
+
+/// The same where it may be refused; the error is what it writes then.
+pub fn try_admin(database: &Database, arguments: &[&str], input: &str) -> Result<Value, String> {
     let mut child = admin_command(database, arguments, &[]).spawn().unwrap();
     // A command that reads no input may have ended.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     let output = child.wait_with_output().unwrap();
-    assert!(
-        output.status.success(),
-        "nexus admin {arguments:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    serde_json::from_slice(&output.stdout).unwrap()
+    match output.status.success() {
+        true => Ok(serde_json::from_slice(&output.stdout).unwrap()),
+        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+    }
 }
 
 fn nexus() -> Command {

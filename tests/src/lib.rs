@@ -4,6 +4,7 @@
 //! Everything here panics when it cannot do its work: a suite without its surroundings has failed.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test says that something is missing")]
 
+pub mod authority;
 pub mod cluster;
 pub mod gateway;
 pub mod ingest;

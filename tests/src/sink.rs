@@ -1,17 +1,20 @@
 //! A receiver of jobs and webhooks that keeps what comes and answers as told.
 
+use crate::authority::Authority;
 use crate::wait::eventually;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
+use axum::serve::Listener;
 use jiff::Timestamp;
 use nexus_core::connector::{KeyEncoding, Receive, Scheme, Signature};
 use nexus_core::normalize::Headers;
 use nexus_core::signature::{self, SignedRequest};
 use serde_json::Value;
 use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -90,6 +93,17 @@ impl Sink {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base_url = format!("http://{}", listener.local_addr().unwrap());
+        Self::serve(listener, base_url)
+    }
+
+    /// The same behind TLS, with a certificate for `localhost`.
+    pub async fn start_with(authority: &Authority) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base_url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+        Self::serve(authority.listen(listener), base_url)
+    }
+
+    fn serve(listener: impl Listener<Addr = SocketAddr>, base_url: String) -> Self {
         let state: Arc<Mutex<Kept>> = Arc::default();
         let router = Router::new().fallback(receive).with_state(Arc::clone(&state));
         tokio::spawn(async move { axum::serve(listener, router).await });

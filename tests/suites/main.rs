@@ -7,6 +7,7 @@ mod delivery;
 mod edge;
 mod flows;
 mod golden;
+mod handshakes;
 mod hooks;
 mod ingest;
 mod isolation;

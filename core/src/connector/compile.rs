@@ -1,6 +1,7 @@
 //! The semantic check of a manifest: everything that can be known before the first payload comes.
 
 mod exchange;
+mod pull;
 mod receive;
 
 use super::settings::check_schema;
@@ -35,11 +36,15 @@ pub(super) fn connector(manifest: Manifest) -> Result<Connector, Vec<Error>> {
         }
     }
     let receive = match &manifest.receive {
-        Some(receive) => compile_receive(&compiler, receive, &mut mistakes),
+        Some(receive) => {
+            mistakes.take(receive::check_choice(&compiler, receive, &manifest.auth.settings));
+            compile_receive(&compiler, receive, &mut mistakes)
+        }
         None => CompiledReceive::default(),
     };
     if let Some(pull) = &manifest.pull {
         exchange::check_pull(&compiler, pull, &mut mistakes);
+        mistakes.take(pull::check(&compiler, pull, &manifest.auth));
     }
     let push = match &manifest.push {
         Some(push) => {

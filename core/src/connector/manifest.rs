@@ -103,11 +103,11 @@ pub struct Entity {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detect: Option<Predicate>,
     /// The place in the order of detection; the lowest is tried first.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_default")]
     pub rank: u32,
     /// Such a record says only which record to fetch: its documents have a kind and an id, no fields. What
     /// it says is gone is gone all the same.
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "is_default")]
     pub stub: bool,
     /// What a record claims, in the order in which it is to be stored.
     pub documents: Vec<DocumentRule>,
@@ -137,10 +137,10 @@ pub struct DocumentRule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub full_when: Option<Predicate>,
     /// It says only which record to fetch, as all documents of a `stub` entity do.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub stub: bool,
     /// It says that the record is gone, always …
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub deleted: bool,
     /// … or when this holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -157,12 +157,8 @@ fn full() -> Snapshot {
     Snapshot::Full
 }
 
-fn is_false(value: &bool) -> bool {
-    !value
-}
-
-fn is_zero(value: &u32) -> bool {
-    *value == 0
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Manifest {

@@ -36,49 +36,55 @@ impl Connector {
     }
 
     /// Checks the settings of an instance that is being set up. Refused is what cannot be right: a value that
-    /// does not fit. What is missing yet, or not known, is returned to be told.
+    /// does not fit, a choice that there is not. What is missing yet, or not known, is returned to be told.
     pub fn check_settings(&self, given: &Value) -> Result<Vec<Error>, Error> {
-        let schema = &self.manifest.auth.settings;
-        let (Some(keywords), Some(members)) = (schema.as_object(), given.as_object()) else {
-            return match given.is_object() || given.is_null() {
-                true => Ok(Vec::new()),
-                false => Err(Error::new(Code::InvalidArgument, "must be of type object").at("settings")),
-            };
-        };
-        let mut lenient = keywords.clone();
-        lenient.remove("required");
-        lenient.remove("additionalProperties");
-        check(&Value::Object(lenient), given, "settings")?;
-        let empty = Map::new();
-        let known = schema["properties"].as_object().unwrap_or(&empty);
-        let missing = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
-        let missing = missing.filter(|name| {
-            !members.contains_key(*name)
-                && known.get(*name).and_then(|schema| schema.get("default")).is_none()
-        });
-        let is_closed = schema["additionalProperties"] == Value::Bool(false);
-        let unknown = members.keys().filter(|name| is_closed && !known.contains_key(*name));
-        let told = |name: &str, reason: &str| {
-            Error::new(Code::InvalidArgument, reason).at(format!("settings.{name}"))
-        };
-        Ok(missing
-            .map(|name| told(name, "is required"))
-            .chain(unknown.map(|name| told(name, "is not known to the connector type")))
-            .collect())
+        let told = check_given(&self.manifest.auth.settings, given, "settings")?;
+        if let Some(receive) = self.receive() {
+            receive.of_instance(given)?;
+        }
+        Ok(told)
     }
 
-    /// Checks an instance's secrets, an object of texts. The error names the secret and tells nothing of it.
-    pub fn check_secrets(&self, given: &Value) -> Result<(), Error> {
-        let schema = &self.manifest.auth.secrets;
-        if schema.is_null() {
-            return Ok(());
-        }
-        // What the error says of a value must not be said of a secret.
-        check(schema, given, "secrets").map_err(|error| match error.path.as_deref() {
-            Some("secrets") => error,
-            _ => Error { message: "does not fit its schema".to_owned(), ..error },
+    /// Checks secrets of an instance that is being set up, an object of texts, in the same way. An error names
+    /// the secret and tells nothing of it.
+    pub fn check_secrets(&self, given: &Value) -> Result<Vec<Error>, Error> {
+        check_given(&self.manifest.auth.secrets, given, "secrets").map_err(|error| {
+            match error.path.as_deref() {
+                Some("secrets") => error,
+                // What the error says of a value must not be said of a secret.
+                _ => Error { message: "does not fit its schema".to_owned(), ..error },
+            }
         })
     }
+}
+
+/// Refuses values that do not fit; tells what is missing or not known.
+fn check_given(schema: &Value, given: &Value, at: &str) -> Result<Vec<Error>, Error> {
+    let (Some(keywords), Some(members)) = (schema.as_object(), given.as_object()) else {
+        return match given.is_object() || given.is_null() {
+            true => Ok(Vec::new()),
+            false => Err(Error::new(Code::InvalidArgument, "must be of type object").at(at)),
+        };
+    };
+    let mut lenient = keywords.clone();
+    lenient.remove("required");
+    if keywords.get("additionalProperties") == Some(&Value::Bool(false)) {
+        lenient.remove("additionalProperties");
+    }
+    check(&Value::Object(lenient), given, at)?;
+    let empty = Map::new();
+    let known = schema["properties"].as_object().unwrap_or(&empty);
+    let has_default = |name: &str| known.get(name).and_then(|schema| schema.get("default")).is_some();
+    let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let missing = required.filter(|name| !members.contains_key(*name) && !has_default(name));
+    let is_closed = schema["additionalProperties"] == Value::Bool(false);
+    let unknown = members.keys().filter(|name| is_closed && !known.contains_key(*name));
+    let told =
+        |name: &str, reason: &str| Error::new(Code::InvalidArgument, reason).at(format!("{at}.{name}"));
+    Ok(missing
+        .map(|name| told(name, "is required"))
+        .chain(unknown.map(|name| told(name, "is not known to the connector type")))
+        .collect())
 }
 
 /// Adds the defaults of properties that are absent.

@@ -85,6 +85,7 @@ pub(super) fn requests(signature: &Signature, request: &SignedRequest<'_>) -> Ve
     let request = |url| KeyRequest {
         url,
         is_authenticated: source.authenticated,
+        accept: source.accept.clone(),
         cache_seconds: source.cache.unwrap_or(CACHE),
     };
     urls.into_iter().map(request).collect()

@@ -1,7 +1,7 @@
 //! The schemes, and the arithmetic under them.
 
 use super::claim::{Claim, encoding, headers, without_query};
-use super::{SignedRequest, key, token};
+use super::{SignedRequest, key, path_secret, token};
 use crate::connector::{Algorithm, Encoding, KeyEncoding, Recipient, Scheme, Signature};
 use crate::error::{Code, Error};
 use crate::mapping::Path;
@@ -41,17 +41,19 @@ fn is_signed(signature: &Signature, request: &SignedRequest<'_>, secrets: &[&[u8
         Scheme::None => true,
         Scheme::StaticHeader => {
             let tokens: Vec<_> = headers(signature, request).collect();
-            any(&tokens, |token| is_secret(secrets, token))
+            any(&tokens, |token| is_secret(secrets, token.as_bytes()))
         }
         Scheme::SecretPath => {
             let last = without_query(request.url).rsplit('/').next().unwrap_or_default();
-            is_secret(secrets, last)
+            is_secret(secrets, &path_secret(last))
         }
         Scheme::BodyToken => {
             let tokens = signature.path.as_deref().and_then(|path| tokens(path, request.body));
             // Of several, none may be wrong: the body is one, and all of it is believed.
             tokens.is_some_and(|tokens| {
-                tokens.iter().fold(!tokens.is_empty(), |found, token| is_secret(secrets, token) & found)
+                tokens
+                    .iter()
+                    .fold(!tokens.is_empty(), |found, token| is_secret(secrets, token.as_bytes()) & found)
             })
         }
         Scheme::Jwt => {
@@ -174,8 +176,8 @@ pub(super) fn any<T>(items: &[T], holds: impl Fn(&T) -> bool) -> bool {
 }
 
 /// Whether a text is one of the secrets. Hashes are compared, so that the time does not even tell the length.
-fn is_secret(secrets: &[&[u8]], text: &str) -> bool {
-    let claimed = Sha256::digest(text.as_bytes());
+fn is_secret(secrets: &[&[u8]], text: &[u8]) -> bool {
+    let claimed = Sha256::digest(text);
     any(secrets, |secret| !secret.is_empty() & bool::from(Sha256::digest(secret).ct_eq(&claimed)))
 }
 

@@ -1,14 +1,15 @@
 //! Reads what `nexus.gateway_configuration` gives, opens the secrets and compiles the manifests.
 
-use super::{ActiveConnector, ApiKey, Configuration, KeyHash, Secret};
+use super::{ActiveConnector, ApiKey, Configuration, KeyHash, Reception, Secret};
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, PAD};
 use jiff::Timestamp;
-use nexus_core::connector::Connector;
+use nexus_core::connector::{Connector, Receive};
 use nexus_core::secret::{DataKey, MasterKey, Place};
 use serde::Deserialize;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -29,6 +30,7 @@ struct LoadedConnector {
     tenant_id: Uuid,
     connector_type: String,
     version: i32,
+    settings: Value,
 }
 
 #[derive(Deserialize)]
@@ -81,7 +83,7 @@ struct LoadedSecret {
 pub struct Loader {
     /// By connector type and version.
     compiled: HashMap<(String, i32), Option<Arc<Connector>>>,
-    /// Data keys and secrets that could not be opened and were logged.
+    /// Data keys and secrets that could not be opened, and connectors that cannot receive: they were logged.
     complained: HashSet<Uuid>,
 }
 
@@ -114,13 +116,9 @@ impl Loader {
             configuration.data_keys.entry(tenant_id).or_default().push((id, key));
         }
         for connector in loaded.connectors {
-            let compiled = self.compiled.get(&(connector.connector_type, connector.version));
-            let active = ActiveConnector {
-                tenant_id: connector.tenant_id,
-                connector: compiled.cloned().flatten(),
-                has_unreadable_secret: unreadable.contains(&(connector.tenant_id, connector.connector_id)),
-            };
-            configuration.connectors.insert(connector.connector_id, active);
+            let has_unreadable_secret = unreadable.contains(&(connector.tenant_id, connector.connector_id));
+            let id = connector.connector_id;
+            configuration.connectors.insert(id, self.activate(connector, has_unreadable_secret));
         }
         for key in loaded.api_keys {
             if let Some(hash) = key_hash(&key.key_sha256) {
@@ -143,6 +141,39 @@ impl Loader {
             .filter_map(|key| Some((key_hash(&key.key_sha256)?, (key.platform_key_id, key.expires_at))))
             .collect();
         Ok(configuration)
+    }
+
+    fn activate(&mut self, loaded: LoadedConnector, has_unreadable_secret: bool) -> ActiveConnector {
+        let LoadedConnector { connector_id, tenant_id, connector_type, version, settings } = loaded;
+        let connector = self.compiled.get(&(connector_type, version)).cloned().flatten();
+        // Settings of another version may not fit this one as a whole. What they say holds all the same.
+        let complete = connector.as_ref().and_then(|connector| connector.settings(&settings).ok());
+        let settings = complete.unwrap_or(settings);
+        let receive = connector.as_ref().and_then(|connector| connector.receive());
+        let reception = match receive.map(|receive| receive.of_instance(&settings)) {
+            None | Some(Ok(Cow::Borrowed(_))) => Reception::OfType,
+            Some(Ok(Cow::Owned(receive))) => {
+                self.expect_recipient(connector_id, &receive);
+                Reception::Chosen(Box::new(receive))
+            }
+            Some(Err(error)) => {
+                if self.complained.insert(connector_id) {
+                    tracing::error!(%connector_id, %error, "a connector's settings cannot be used");
+                }
+                Reception::Unusable
+            }
+        };
+        ActiveConnector { tenant_id, connector, settings, reception, has_unreadable_secret }
+    }
+
+    fn expect_recipient(&mut self, connector_id: Uuid, receive: &Receive) {
+        if let Some(recipient) = &receive.signature.recipient
+            && recipient.value.is_none()
+            && self.complained.insert(connector_id)
+        {
+            let setting = &recipient.setting;
+            tracing::warn!(%connector_id, setting, "a connector refuses every webhook until this is set");
+        }
     }
 
     fn compile(&mut self, types: Vec<LoadedType>) {
@@ -225,6 +256,8 @@ fn decode(text: &str) -> Vec<u8> {
 mod tests {
     use super::*;
     use base64::engine::general_purpose::STANDARD;
+    use nexus_core::connector::Scheme;
+    use nexus_core::error::Code;
     use serde_json::json;
 
     const TENANT: Uuid = Uuid::from_u128(1);
@@ -292,5 +325,48 @@ mod tests {
         let configuration = Loader::default().load(loaded(&[], &[]), &[]).expect("the known form");
         assert!(configuration.api_key(&[0xab; 32]).is_none());
         assert!(configuration.api_key(&[0xcd; 32]).is_some());
+    }
+
+    #[test]
+    fn settings_choose_how_a_connector_receives() {
+        let manifest = json!({
+            "type": "none", "name": "None", "version": 1,
+            "auth": {"settings": {"type": "object", "properties": {
+                "signature": {"enum": ["path"]}, "shop": {"type": "string", "default": "acme"},
+            }}},
+            "receive": {
+                "signature": {"scheme": "hmac", "header": "x-signature"},
+                "signatures": {"path": {"scheme": "secret_path"}},
+            },
+            "entities": {"product": {"documents": [{"kind": "product", "external_id": "$.id"}]}},
+        });
+        let mut loader = Loader::default();
+        let mut scheme = |settings: Value| {
+            let mut loaded = loaded(&[], &[]);
+            loaded["connector_types"] =
+                json!([{"connector_type": "none", "version": 1, "manifest": manifest}]);
+            loaded["connectors"][0]["settings"] = settings;
+            let configuration = loader.load(loaded, &[]).expect("the known form");
+            let active = &configuration.connectors[&OWNER];
+            assert_eq!(active.settings["shop"], "acme");
+            active
+                .receive()
+                .map(|receive| receive.expect("webhooks").signature.scheme)
+                .map_err(|error| error.code)
+        };
+        assert_eq!(scheme(json!({})), Ok(Scheme::Hmac));
+        assert_eq!(scheme(json!({"signature": "path"})), Ok(Scheme::SecretPath));
+    }
+
+    #[test]
+    fn a_choice_that_the_manifest_does_not_know_opens_nothing() {
+        let active = ActiveConnector {
+            tenant_id: TENANT,
+            connector: None,
+            settings: json!({}),
+            reception: Reception::Unusable,
+            has_unreadable_secret: false,
+        };
+        assert_eq!(active.receive().map(|_| ()).map_err(|error| error.code), Err(Code::NotReady));
     }
 }

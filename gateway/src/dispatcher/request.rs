@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use nexus_core::envelope::{EntityReference, JobBody, WebhookBody, sign, signing_key};
 use nexus_core::retry::ErrorClass;
 use nexus_core::{callback, trace};
+use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 use std::borrow::Cow;
@@ -53,6 +54,7 @@ pub fn prepare(
     };
     let headers = headers(claimed, &keys, &body, now)?;
     Ok(Outgoing {
+        method: Method::POST,
         url,
         headers,
         body,

@@ -4,6 +4,7 @@ use super::target::{Allowed, CheckingResolver, Refused, Unresolved};
 use crate::error::{Chain, StartError};
 use jiff::Timestamp;
 use nexus_core::retry::ErrorClass;
+use reqwest::Method;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use std::error::Error as StdError;
 use std::io;
@@ -17,6 +18,7 @@ const ANSWER_BYTES: usize = 64 << 10;
 
 /// What is sent.
 pub struct Outgoing {
+    pub method: Method,
     pub url: Url,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
@@ -31,6 +33,8 @@ pub struct Answered {
     pub headers: HeaderMap,
     /// At most 64 KiB.
     pub body: Vec<u8>,
+    /// Whether that is all of it.
+    pub is_whole: bool,
     /// Seconds from now.
     pub retry_after: Option<u32>,
 }
@@ -73,24 +77,30 @@ impl Sender {
     }
 
     async fn attempt(&self, outgoing: Outgoing) -> Result<Answered, NotSent> {
-        let Outgoing { url, headers, body, timeout } = outgoing;
+        let Outgoing { method, url, headers, body, timeout } = outgoing;
         self.allowed
             .check(&url)
             .map_err(|refused| NotSent { class: ErrorClass::Ssrf, message: refused.to_string() })?;
-        let request = self.client.post(url).headers(headers).body(body).timeout(timeout);
+        let request = self.client.request(method, url).headers(headers).body(body).timeout(timeout);
         let mut response = request.send().await.map_err(not_sent)?;
         let (status, headers) = (response.status().as_u16(), std::mem::take(response.headers_mut()));
         let mut body = Vec::new();
         // A body that breaks off does not undo the status that was answered.
-        while let Ok(Some(chunk)) = response.chunk().await {
-            let room = ANSWER_BYTES - body.len();
-            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-            if body.len() == ANSWER_BYTES {
-                break;
+        let is_whole = loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) => {
+                    let room = ANSWER_BYTES - body.len();
+                    body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+                    if chunk.len() > room {
+                        break false;
+                    }
+                }
+                Ok(None) => break true,
+                Err(_) => break false,
             }
-        }
+        };
         let retry_after = retry_after(&headers, Timestamp::now());
-        Ok(Answered { status, headers, body, retry_after })
+        Ok(Answered { status, headers, body, is_whole, retry_after })
     }
 }
 
@@ -151,6 +161,7 @@ mod tests {
         };
         let send = async |sender: &Sender, url: &str| {
             let outgoing = Outgoing {
+                method: Method::POST,
                 url: Url::parse(url).expect("a URL"),
                 headers: HeaderMap::new(),
                 body: Vec::new(),

@@ -327,8 +327,13 @@ mod tests {
     }
 
     fn report(claimed: &Claimed, status: u16, body: &str) -> Report {
-        let answered =
-            Answered { status, headers: HeaderMap::new(), body: body.as_bytes().to_vec(), retry_after: None };
+        let answered = Answered {
+            status,
+            headers: HeaderMap::new(),
+            body: body.as_bytes().to_vec(),
+            is_whole: true,
+            retry_after: None,
+        };
         Report::new(claimed, Timestamp::UNIX_EPOCH, Duration::ZERO, &Ok(answered), 0.0)
     }
 

@@ -7,6 +7,7 @@ use crate::listen::Doorbell;
 use crate::{metrics, sql};
 use axum::body::Bytes;
 use jiff::Timestamp;
+use nexus_core::connector::{Scheme, Signature};
 use nexus_core::error::Code;
 use nexus_core::normalize::Headers;
 use serde::{Serialize, Serializer};
@@ -59,20 +60,34 @@ pub struct Ingested {
 
 /// Headers as they are stored: without what opens doors.
 pub struct StoredHeaders {
-    /// All headers of the request.
-    pub headers: Headers,
-    /// One more that is a secret, where the platform's scheme is a shared token.
-    pub secret_header: Option<String>,
+    headers: Headers,
+    /// Headers that hold a secret or a token, by the platform's scheme.
+    secret_headers: Vec<String>,
+}
+
+impl StoredHeaders {
+    /// What is to be stored of these headers, for this scheme.
+    pub fn new(headers: Headers, signature: &Signature) -> Self {
+        let secret_headers = match signature.scheme {
+            // A bearer token opens the door for as long as it is in force.
+            Scheme::StaticHeader | Scheme::Jwt => {
+                signature.header.iter().chain(&signature.more_headers).cloned().collect()
+            }
+            _ => Vec::new(),
+        };
+        Self { headers, secret_headers }
+    }
+
+    fn is_kept(&self, name: &str) -> bool {
+        !matches!(name, "authorization" | "cookie" | "proxy-authorization" | "x-api-key")
+            && !self.secret_headers.iter().any(|secret| secret.eq_ignore_ascii_case(name))
+    }
 }
 
 impl Serialize for StoredHeaders {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let is_kept = |name: &str| {
-            !matches!(name, "authorization" | "cookie" | "proxy-authorization" | "x-api-key")
-                && !self.secret_header.as_deref().is_some_and(|secret| secret.eq_ignore_ascii_case(name))
-        };
         // JSON of the database holds no NUL; HTTP headers hold none either, so nothing is lost.
-        serializer.collect_map(self.headers.iter().filter(|(name, _)| is_kept(name)))
+        serializer.collect_map(self.headers.iter().filter(|(name, _)| self.is_kept(name)))
     }
 }
 
@@ -224,17 +239,20 @@ mod tests {
 
     #[test]
     fn headers_are_stored_without_what_opens_doors() {
-        let stored = StoredHeaders {
-            headers: Headers::from_pairs([
-                ("Authorization", "Bearer x"),
-                ("Cookie", "x"),
-                ("X-Shop-Token", "x"),
-                ("X-Shopify-Topic", "orders/create"),
-                (":path", "/hooks/1"),
-            ]),
-            secret_header: Some("X-Shop-Token".to_owned()),
+        let signature = Signature {
+            scheme: Scheme::StaticHeader,
+            header: Some("X-Shop-Token".to_owned()),
+            ..Signature::default()
         };
-        let json = serde_json::to_value(&stored).expect("JSON");
+        let headers = [
+            ("Authorization", "Bearer x"),
+            ("Cookie", "x"),
+            ("X-Shop-Token", "x"),
+            ("X-Shopify-Topic", "orders/create"),
+            (":path", "/hooks/1"),
+        ];
+        let stored = StoredHeaders::new(Headers::from_pairs(headers), &signature);
+        let json = serde_json::to_value(stored).expect("JSON");
         assert_eq!(json, serde_json::json!({"x-shopify-topic": "orders/create", ":path": "/hooks/1"}));
     }
 }

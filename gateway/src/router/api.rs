@@ -135,7 +135,7 @@ fn configuration(paths: Documented) -> Documented {
                 .gives(
                     201,
                     "The connector",
-                    &["connector_id", "connector_type", "name", "settings", "hook_url"],
+                    &["connector_id", "connector_type", "name", "settings", "hook_url", "warnings"],
                 ),
         )
         .get(

@@ -4,24 +4,20 @@ use super::page::single_text;
 use super::{JsonBody, JsonText, id};
 use crate::app::App;
 use crate::auth::{Administrator, Caller};
-use crate::config::Masked;
 use crate::db::Parameters;
 use crate::error::Error;
+use crate::instance::{self, Changes, Secrets, Standing};
+use crate::secrets::Owner;
 use crate::sql;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use nexus_core::secret::Place;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio_postgres::types::{Json as SqlJson, Type};
 use utoipa::ToSchema;
 use uuid::Uuid;
-
-/// Secrets by name; `webhook_secret` is what the platform signs with.
-type Secrets = BTreeMap<String, Masked>;
 
 /// A connector to make.
 #[derive(Deserialize, ToSchema)]
@@ -37,17 +33,20 @@ pub struct NewConnector {
     settings: Map<String, Value>,
     /// Secrets by name, such as `webhook_secret`. They are sealed, and never shown.
     #[serde(default)]
-    #[schema(value_type = BTreeMap<String, String>, write_only)]
+    #[schema(value_type = std::collections::BTreeMap<String, String>, write_only)]
     secrets: Secrets,
 }
 
-/// Makes a connector. Its `hook_url` is where the platform sends webhooks to.
+/// Makes a connector. Its `hook_url` is where the platform sends webhooks to; `warnings` say what is missing
+/// yet or not known among what was given.
 pub async fn create(
     State(app): State<Arc<App>>,
     Administrator(caller): Administrator,
     JsonBody(new): JsonBody<NewConnector>,
 ) -> Result<(StatusCode, Json<Value>), Error> {
     check_names(&new.secrets)?;
+    let warnings =
+        instance::check_new(&app.database, &new.connector_type, &new.settings, &new.secrets).await?;
     let parameters: &Parameters<'_> = &[
         (&caller.tenant_id, Type::UUID),
         (&caller.environment_id, Type::UUID),
@@ -62,6 +61,7 @@ pub async fn create(
     let made = single_text(&app, &caller, &sql::CONNECTORS, &connector_id.to_string()).await?;
     let mut made: Value = serde_json::from_str(&made).unwrap_or_default();
     made["hook_url"] = format!("{}/hooks/{connector_id}", app.public_url).into();
+    made["warnings"] = warnings.into();
     Ok((StatusCode::CREATED, Json(made)))
 }
 
@@ -84,7 +84,7 @@ pub struct ConnectorChanges {
     pinned_version: Option<Option<i32>>,
     /// Secrets to set, by name. They are sealed, and never shown.
     #[serde(default, skip_serializing)]
-    #[schema(value_type = BTreeMap<String, String>, write_only)]
+    #[schema(value_type = std::collections::BTreeMap<String, String>, write_only)]
     secrets: Secrets,
     /// How long a former secret stays valid beside the one that is set, in seconds; 0, if absent.
     #[serde(default, skip_serializing)]
@@ -105,6 +105,17 @@ pub async fn update(
 ) -> Result<JsonText, Error> {
     check_names(&changes.secrets)?;
     let object_id = id("connector", &connector_id)?;
+    let standing = Standing {
+        tenant_id: caller.tenant_id,
+        environment_id: Some(caller.environment_id),
+        connector_id: object_id,
+    };
+    let given = Changes {
+        settings: changes.settings.as_ref(),
+        pinned_version: changes.pinned_version,
+        secrets: &changes.secrets,
+    };
+    instance::check_changes(&app.database, standing, given).await?;
     let parameters: &Parameters<'_> = &[
         (&caller.tenant_id, Type::UUID),
         (&caller.environment_id, Type::UUID),
@@ -138,13 +149,13 @@ async fn put_secrets(
     secrets: &Secrets,
     overlap_seconds: u32,
 ) -> Result<(), Error> {
-    for (name, secret) in secrets {
-        let place =
-            Place { tenant_id: caller.tenant_id, owner_kind: "connector", owner_id: connector_id, name };
-        let secret = secret.reveal().as_bytes();
-        app.vault.put(&app.database, &caller.actor(), &place, secret, overlap_seconds.into()).await?;
+    if secrets.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let owner = Owner { tenant_id: caller.tenant_id, kind: "connector", id: connector_id };
+    let secrets: Vec<(&str, &[u8])> =
+        secrets.iter().map(|(name, secret)| (name.as_str(), secret.reveal().as_bytes())).collect();
+    app.vault.put_all(&app.database, &caller.actor(), owner, &secrets, overlap_seconds.into()).await
 }
 
 /// Checked before anything is made, so that a bad secret leaves nothing half done.

@@ -7,6 +7,7 @@ use super::Mistakes;
 use crate::error::Error;
 use crate::mapping::{Compiler, Path};
 use crate::signature::key_origin;
+use serde_json::Value;
 
 pub(super) fn check(compiler: &Compiler<'_>, receive: &Receive, mistakes: &mut Mistakes) {
     mistakes.take(check_signature(compiler, &receive.signature, "receive.signature"));
@@ -21,6 +22,24 @@ pub(super) fn check(compiler: &Compiler<'_>, receive: &Receive, mistakes: &mut M
     }
     if receive.response_status.is_some_and(|status| !(200..300).contains(&status)) {
         mistakes.0.push(compiler.error("receive.response_status", "must be a 2xx status"));
+    }
+}
+
+/// Whether an instance's settings can choose every signature that there is to choose.
+pub(super) fn check_choice(
+    compiler: &Compiler<'_>,
+    receive: &Receive,
+    settings: &Value,
+) -> Result<(), Error> {
+    let allowed = settings["properties"]["signature"]["enum"].as_array();
+    let is_open = settings.get("additionalProperties") != Some(&Value::Bool(false));
+    let can_be_chosen = |name: &str| allowed.map_or(is_open, |names| names.iter().any(|one| one == name));
+    match receive.signatures.keys().find(|name| !can_be_chosen(name)) {
+        Some(name) => {
+            let reason = format!("must allow \"{name}\", which is one of receive.signatures");
+            Err(compiler.error("auth.settings.properties.signature", reason))
+        }
+        None => Ok(()),
     }
 }
 
@@ -50,6 +69,9 @@ fn check_signature(compiler: &Compiler<'_>, signature: &Signature, at: &str) -> 
     }
     if let Some(recipient) = &signature.recipient {
         compiler.check_setting(&recipient.setting, &format!("{at}.recipient.setting"))?;
+        if recipient.paths.is_empty() {
+            return Err(compiler.error(&format!("{at}.recipient.paths"), "must not be empty"));
+        }
     }
     for (index, path) in signature.recipient.iter().flat_map(|recipient| &recipient.paths).enumerate() {
         Path::compile(path).map_err(|error| error.at(format!("{at}.recipient.paths[{index}]")))?;

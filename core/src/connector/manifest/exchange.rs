@@ -1,8 +1,10 @@
 //! How records are fetched from a platform, and written to it.
 
+use super::is_default;
 use crate::mapping::Fields;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// How records are fetched.
@@ -11,6 +13,10 @@ use std::collections::BTreeMap;
 pub struct Pull {
     /// The beginning of every URL, with `{name}` for settings.
     pub base_url: String,
+    /// Headers of every request, with `{name}` for settings and secrets. One that names what an instance has
+    /// not set is not sent.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
     /// The records that can be listed or fetched, by entity.
     pub endpoints: BTreeMap<String, Endpoint>,
     /// How the next page is found.
@@ -27,20 +33,49 @@ pub struct Pull {
 }
 
 /// Where one entity's records are fetched.
+///
+/// In a body a text that is a name in braces and nothing else stands for that value: a setting's, or `{since}`,
+/// `{page}`, `{offset}`, `{cursor}`, `{size}` of the list, `{id}` of the record. A number stays a number; what
+/// there is not (the cursor of the first page) leaves its member out.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Endpoint {
     /// Path and query of the list, appended to `base_url`.
     pub list: String,
+    /// The list's method.
+    #[serde(skip_serializing_if = "is_default")]
+    pub method: Method,
+    /// The list's body, in JSON. Where it names `{since}` or a place in the list, the query does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body: Option<Value>,
+    /// Headers of these requests beside those of all; with `{since}` as well.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
     /// Query parameter that restricts the list to what changed since a time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
     /// Path of one record, with `{id}`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub single: Option<String>,
+    /// The method of `single`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub single_method: Method,
+    /// The body of `single`, in JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub single_body: Option<Value>,
     /// Query parameters that put the list in order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub order: Option<String>,
+}
+
+/// An HTTP method to fetch with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+#[allow(missing_docs)]
+pub enum Method {
+    #[default]
+    Get,
+    Post,
 }
 
 /// How the next page is found.
@@ -49,7 +84,7 @@ pub struct Endpoint {
 pub struct Pagination {
     /// The manner.
     pub kind: PaginationKind,
-    /// The query parameter that carries page, offset or cursor.
+    /// The query parameter that carries page, offset or cursor, where no body does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parameter: Option<String>,
     /// The query parameter of the page size.

@@ -1,5 +1,6 @@
 //! How webhooks are received: signatures, handshakes, and where a request says what it is about.
 
+use super::is_default;
 use crate::error::{Code, Error};
 use crate::mapping::Expression;
 use schemars::JsonSchema;
@@ -277,6 +278,9 @@ pub struct KeySource {
     /// Whether the connector's access token has to be sent along.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub authenticated: bool,
+    /// The media type to ask for, where the platform insists on one; any, if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accept: Option<String>,
     /// The member of the answer that is a list of keys, where it is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub list: Option<String>,
@@ -374,10 +378,6 @@ pub enum HandshakeKind {
     /// Shopware's: the POST that confirms a registration, signed with the secret that was handed out. It
     /// brings the credentials for the shop's API.
     ShopwareConfirmation,
-}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
 }
 
 fn ok() -> u16 {

@@ -4,7 +4,7 @@ use super::*;
 use crate::connector::{Connector, Handshake, HandshakeKind, built_in};
 use serde_json::{Value, json};
 
-fn built_in_receive(connector_type: &str) -> Receive {
+pub(super) fn built_in_receive(connector_type: &str) -> Receive {
     let (_, manifest) = built_in().iter().find(|(name, _)| *name == connector_type).unwrap();
     Connector::from_toml(manifest).unwrap().receive().unwrap().clone()
 }
@@ -167,6 +167,10 @@ fn shopwares_confirmation_brings_credentials_and_puts_the_secret_in_force() {
     let stored = confirm(url, &signed, secrets).unwrap();
     let of = |name: &str, secret: &[u8]| NewSecret { name: name.to_owned(), secret: secret.to_vec() };
     assert_eq!(stored, [of("webhook_secret", b"new"), of("client_id", b"SWIA"), of("client_secret", b"xyz")]);
+
+    let again: Vec<_> = stored.iter().map(|new| (new.name.as_str(), new.secret.as_slice())).collect();
+    let again = [again, vec![("pending_webhook_secret", b"new".as_slice())]].concat();
+    assert_eq!(confirm(url, &signed, &again), Some(Vec::new()), "confirmed again, it changes nothing");
 
     let with_previous = |secret: &[u8]| {
         let mac = hex::encode(scheme::mac(Algorithm::Sha256, secret, body));

@@ -104,6 +104,7 @@ fn the_last_part_of_the_path_may_be_the_secret() {
     let valid = |url: &str, secrets: &[&[u8]]| check_at(&receive, url, NOW, &[], b"{}", secrets);
     let url = "https://n.example/hooks/1/s3cr3t";
     assert!(valid(url, &[b"old", b"s3cr3t"]) && valid(&format!("{url}?a=/b"), &[b"s3cr3t"]));
+    assert!(valid("https://n.example/hooks/1/a%2Fb%20+", &[b"a/b +"]), "a secret may be any text");
     assert!(!valid(url, &[b"other"]) && !valid(url, &[]) && !valid("https://n.example/hooks/1/", &[b""]));
     assert!(!valid("https://n.example/hooks/1?x=/s3cr3t", &[b"s3cr3t"]));
 }
@@ -149,4 +150,32 @@ fn what_is_signed_for_somebody_else_is_refused() {
     assert!(!valid(r#"{"recipient_client_id":"7","retailerId":1234567}"#, ours()));
     assert!(!valid("{}", ours()) && !valid("[", ours()));
     assert!(!valid(r#"{"recipient_client_id":"1234567"}"#, json!({})), "not set: nothing is ours");
+}
+
+/// What the manifests of platforms that sign for all with one key say, under a key of our own.
+#[test]
+fn the_manifests_of_shared_keys_name_the_recipient() {
+    let valid = |connector_type: &str, settings: Value, body: Value| {
+        let built_in = handshakes::built_in_receive(connector_type);
+        let chosen = built_in.of_instance(&settings).unwrap().signature.clone();
+        let receive = receive(Signature { recipient: chosen.recipient, ..hmac("x-signature") });
+        let body = body.to_string();
+        let headers = sign(&receive, "", "", NOW, body.as_bytes(), b"s").unwrap();
+        check(&receive, &headers, body.as_bytes(), &[b"s"])
+    };
+    let adobe = || json!({"site": "https://shop.example", "client_id": "3ce9bc"});
+    assert!(valid("magento", adobe(), json!({"event_id": "1", "recipient_client_id": "3ce9bc"})));
+    assert!(valid("magento", adobe(), json!({"specversion": "1.0", "recipientclientid": "3ce9bc"})));
+    assert!(!valid("magento", adobe(), json!({"recipient_client_id": "another"})));
+    assert!(!valid("magento", adobe(), json!({"event_id": "1"})));
+    let unset = json!({"site": "https://shop.example"});
+    assert!(!valid("magento", unset, json!({"recipient_client_id": "3ce9bc"})));
+    let own_module = json!({"signature": "static"});
+    assert!(valid("magento", own_module, json!({"event": "a"})), "its token is nobody else's");
+
+    let bol = || json!({"signature": "rsa", "retailer_id": "1234567"});
+    assert!(valid("bol", bol(), json!({"retailerId": 1_234_567, "event": {}})));
+    assert!(valid("bol", bol(), json!({"retailerId": "1234567", "event": {}})));
+    assert!(!valid("bol", bol(), json!({"retailerId": 7_654_321})));
+    assert!(valid("bol", json!({}), json!({"retailerId": 7_654_321})), "the URL is nobody else's");
 }

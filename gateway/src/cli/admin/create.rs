@@ -3,6 +3,7 @@
 use super::Context;
 use crate::configuration::SIGNING;
 use crate::error::StartError;
+use crate::instance::{self, Secrets};
 use crate::secrets::random;
 use crate::sql;
 use clap::Args;
@@ -65,6 +66,13 @@ impl CreateConnector {
         let (environment_id, environment) =
             context.environment(self.place.tenant, &self.place.environment).await?;
         let settings = json_argument("--settings", &self.settings)?;
+        let warnings = match &settings {
+            Value::Object(settings) => {
+                let none = Secrets::new();
+                instance::check_new(&context.database, &self.connector_type, settings, &none).await?
+            }
+            _ => Vec::new(),
+        };
         let connector_id: Uuid = context
             .value(
                 sql::CREATE_CONNECTOR,
@@ -82,6 +90,7 @@ impl CreateConnector {
             "connector_type": self.connector_type,
             "environment": environment,
             "hook_url": format!("{}/hooks/{connector_id}", context.settings.public_url),
+            "warnings": warnings,
         }))
     }
 }

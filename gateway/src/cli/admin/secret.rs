@@ -1,9 +1,11 @@
 //! Setting secrets.
 
 use super::Context;
-use crate::configuration::{SIGNING, WEBHOOK};
+use crate::configuration::SIGNING;
 use crate::error::StartError;
+use crate::instance::{self, Changes, Secrets, Standing};
 use clap::{Args, ValueEnum};
+use nexus_core::connector::WEBHOOK_SECRET;
 use nexus_core::secret::Place;
 use serde_json::{Value, json};
 use std::fs;
@@ -52,11 +54,18 @@ impl SetSecret {
             return Err(StartError::command("the secret is empty; nothing was set"));
         }
         let (owner_kind, usual) = match self.owner_kind {
-            OwnerKind::Connector => ("connector", WEBHOOK),
+            OwnerKind::Connector => ("connector", WEBHOOK_SECRET),
             OwnerKind::Flow => ("flow", SIGNING),
             OwnerKind::Subscription => ("webhook_subscription", SIGNING),
         };
         let name = self.name.as_deref().unwrap_or(usual);
+        if let OwnerKind::Connector = self.owner_kind {
+            let standing =
+                Standing { tenant_id: self.tenant, environment_id: None, connector_id: self.owner };
+            let secrets = Secrets::from([(name.to_owned(), secret.as_str().to_owned().into())]);
+            let changes = Changes { settings: None, pinned_version: None, secrets: &secrets };
+            instance::check_changes(&context.database, standing, changes).await?;
+        }
         let place = Place { tenant_id: self.tenant, owner_kind, owner_id: self.owner, name };
         context
             .vault()?
