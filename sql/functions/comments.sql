@@ -29,6 +29,10 @@ comment on function nexus._preview_batch(uuid, jsonb, uuid[], jsonb) is
     'What reading events again with another manifest would change, nothing written.';
 comment on function nexus._erase_records(uuid, uuid[], bigint) is
     'Takes what is about a person out of records and their golden entities, for good.';
+comment on function nexus._personal_addresses(text[]) is
+    'The e-mail addresses among these that are somebody''s own, as identity keys.';
+comment on function nexus._is_mentioned(jsonb, bytea, text[], text[]) is
+    'Whether a request, as it is stored, names one of these addresses or telephone numbers.';
 comment on function nexus._ingest_batch(uuid, jsonb, bytea[], boolean, text) is
     'The work of ingest_batch, without its exception block.';
 

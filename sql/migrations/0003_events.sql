@@ -31,7 +31,7 @@ comment on table nexus.event is
 comment on column nexus.event.status is
     'accepted: became documents; ignored: nothing to do, see reason; quarantined: kept until its mapping is mended.';
 comment on column nexus.event.is_verified is 'A gateway checked the platform''s signature; false: taken in by SQL, under the caller''s own rights.';
-comment on column nexus.event.erased_at is 'When body and headers were taken out because a person asked to be forgotten.';
+comment on column nexus.event.erased_at is 'When body and headers were taken out, or not kept, because a person asked to be forgotten.';
 comment on column nexus.event.outcome is
     'What came of it: {"documents": [{"kind", "external_id", "entity_id", "result"}], "no_job": why}; result is created, changed, unchanged, stale or deleted.';
 comment on column nexus.event.delivery_key is 'The platform''s own id of the delivery, where it has one.';

@@ -152,9 +152,10 @@ async fn no_secret_is_written_down_anywhere() {
 
     // Each place, and something that is known to stand there: a search that does not find it finds nothing.
     let connector = site.shop.connector_id.to_string();
+    let tables = tables(&site).await;
     let mut places = vec![
-        ("tables", tables(&site).await, connector.as_str()),
-        ("tables, as bytes", tables(&site).await, "shipping_lines"),
+        ("tables", tables.clone(), connector.as_str()),
+        ("tables, as bytes", tables, "shipping_lines"),
         ("dump", cluster.run("pg_dump", &database.name, &[]), &connector),
         ("server's log", cluster.log(), &connector),
         ("gateway's log", gateway.log(), "/hooks/{connector_id}"),
