@@ -111,10 +111,7 @@ as $$
 declare
     touched integer;
 begin
-    if not nexus._session_is('nexus_gateway') then
-        raise insufficient_privilege using
-            message = format('role %I is no gateway', session_user), detail = '{"code": "NX304"}';
-    end if;
+    perform nexus._require_role('nexus_gateway');
     -- A key that another gateway is touching just now needs no second touch.
     with used as (
         select u.tenant_id, u.api_key_id, u.at from unnest($1, $2, $3) u(tenant_id, api_key_id, at)
@@ -144,10 +141,7 @@ declare
     new_id uuid := nexus.uuid_v7();
 begin
     -- A gateway that can be reached with a platform key may not make more of them: only administrators do.
-    if not nexus._session_is('nexus_admin') then
-        raise insufficient_privilege using
-            message = format('role %I may not create platform keys', session_user), detail = '{"code": "NX304"}';
-    end if;
+    perform nexus._require_role('nexus_admin');
     insert into nexus.platform_key (platform_key_id, name, key_prefix, key_sha256, expires_at)
     values (new_id, $1, $2, $3, $4);
     perform nexus._audit('00000000-0000-0000-0000-000000000000', null, 'platform_key.created', 'platform_key', new_id,
@@ -162,10 +156,7 @@ language plpgsql security definer
 set search_path to pg_catalog, nexus, pg_temp
 as $$
 begin
-    if not nexus._session_is('nexus_admin') then
-        raise insufficient_privilege using
-            message = format('role %I may not revoke platform keys', session_user), detail = '{"code": "NX304"}';
-    end if;
+    perform nexus._require_role('nexus_admin');
     update nexus.platform_key k set revoked_at = now() where k.platform_key_id = $1 and k.revoked_at is null;
     if not found then
         return false;

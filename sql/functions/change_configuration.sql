@@ -27,7 +27,7 @@ set search_path to pg_catalog, nexus, pg_temp
 as $$
 #variable_conflict use_column
 begin
-    perform nexus._require_operator('list tenants');
+    perform nexus._require_role('nexus_gateway', 'nexus_admin');
     return query select t.tenant_id, t.slug, t.name, t.is_active, t.created_at from nexus.tenant t;
 end;
 $$;

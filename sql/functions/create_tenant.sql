@@ -6,10 +6,7 @@ declare
     new_tenant_id uuid := nexus.uuid_v7();
     environment_ids uuid[] := array[nexus.uuid_v7(), nexus.uuid_v7(), nexus.uuid_v7()];
 begin
-    if not nexus._session_is('nexus_gateway') and not nexus._session_is('nexus_admin') then
-        raise insufficient_privilege using
-            message = format('role %I may not create tenants', session_user), detail = '{"code": "NX304"}';
-    end if;
+    perform nexus._require_role('nexus_gateway', 'nexus_admin');
     if $1 is null or $1 !~ '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$' then
         raise invalid_parameter_value using
             message = format('"%s" cannot be a tenant''s slug', $1),

@@ -3,10 +3,7 @@ language plpgsql stable security definer
 set search_path to pg_catalog, nexus, pg_temp
 as $$
 begin
-    if not nexus._session_is('nexus_gateway') then
-        raise insufficient_privilege using
-            message = format('role %I is no dispatcher', session_user), detail = '{"code": "NX304"}';
-    end if;
+    perform nexus._require_role('nexus_gateway');
     -- A loose index scan: one probe per tenant with deliveries, however many deliveries each has.
     return query
     with recursive each_tenant(id) as (

@@ -6,17 +6,7 @@ as $$
 declare
     found_configuration jsonb;
 begin
-    if not nexus._session_is('nexus_gateway') then
-        raise insufficient_privilege using
-            message = format('role %I is no gateway', session_user),
-            hint = 'Grant it nexus_gateway.', detail = '{"code": "NX304"}';
-    end if;
-    if current_user <> session_user and (select rolsuper or rolbypassrls from pg_roles where rolname = current_user) then
-        raise insufficient_privilege using
-            message = format('nexus functions run as %I, which bypasses row-level security', current_user),
-            hint = 'Run select nexus.migrate() as a superuser: it sets owners and grants again.',
-            detail = '{"code": "NX305"}';
-    end if;
+    perform nexus._require_role('nexus_gateway');
     select jsonb_build_object(
         'connectors', (select coalesce(jsonb_agg(jsonb_build_object(
                 'connector_id', c.connector_id, 'tenant_id', c.tenant_id, 'environment_id', c.environment_id,

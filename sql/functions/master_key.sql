@@ -7,10 +7,7 @@ language plpgsql stable security definer
 set search_path to pg_catalog, nexus, pg_temp
 as $$
 begin
-    if not nexus._session_is('nexus_gateway') then
-        raise insufficient_privilege using
-            message = format('role %I is no gateway', session_user), detail = '{"code": "NX304"}';
-    end if;
+    perform nexus._require_role('nexus_gateway');
     return query
     select k.tenant_id, k.tenant_data_key_id, k.wrapped_key, k.master_key_id from nexus.tenant_data_key k
     where k.master_key_id <> $1 order by k.tenant_id, k.tenant_data_key_id limit $2;

@@ -40,12 +40,7 @@ set search_path to pg_catalog, nexus, pg_temp
 as $$
 begin
     -- Stable: every query below reads the snapshot of the statement that calls, so the copy is of one moment.
-    perform nexus._require_tenant($1);
-    if nexus.current_environment_id() is not null then
-        raise insufficient_privilege using
-            message = format('role %I is bound to one environment and may not export the tenant', session_user),
-            detail = '{"code": "NX304"}';
-    end if;
+    perform nexus._require_whole_tenant($1);
     for table_name in
         select t from unnest(nexus._tenant_tables()) t
         where t not in ('secret', 'tenant_data_key', 'api_key', 'tenant_slug', 'idempotency_key', 'idempotency_request') order by t
@@ -69,11 +64,7 @@ declare
     former_slug text;
 begin
     -- The gateway does it for a platform key.
-    if not nexus._session_is('nexus_admin') and not nexus._session_is('nexus_gateway') then
-        raise insufficient_privilege using
-            message = format('role %I may not delete tenants', session_user), detail = '{"code": "NX304"}';
-    end if;
-    perform nexus._require_tenant($1);
+    perform nexus._require_platform($1);
     select t.slug into former_slug from nexus.tenant t where t.tenant_id = $1;
     if not found then
         raise no_data_found using message = format('there is no tenant %s', $1), detail = '{"code": "NX404"}';
