@@ -8,19 +8,16 @@ declare
     entities uuid[];    -- the golden rows of all of them
     addresses text[];   -- e-mail addresses that are theirs alone, now or formerly, and telephone numbers:
     phones text[];      -- by them events are found that made no record
+    their_environment_id uuid;
     events uuid[];
     outbox uuid[];
     jobs uuid[];
     counted jsonb;
     affected bigint;
 begin
-    perform nexus._require_tenant($1);
-    if nexus.current_environment_id() is not null then
-        raise insufficient_privilege using
-            message = format('role %I is bound to one environment and may not erase customers', session_user),
-            detail = '{"code": "NX304"}';
-    end if;
-    select array_agg(r.birth_id) into people
+    perform nexus._require_whole_tenant($1);
+    -- A customer is one environment's, and so is what the activity log says of it.
+    select array_agg(r.birth_id), (array_agg(r.environment_id))[1] into people, their_environment_id
     from nexus.source_record r where r.tenant_id = $1 and r.entity_id = $2 and r.kind = 'customer';
     if people is null then
         raise no_data_found using message = format('tenant %s has no customer %s', $1, $2), detail = '{"code": "NX404"}';
@@ -97,7 +94,7 @@ begin
     get diagnostics affected = row_count;
     counted := counted || jsonb_build_object('attempts', affected);
 
-    perform nexus._audit($1, null, 'customer.erased', 'customer', $2, counted);
+    perform nexus._audit($1, their_environment_id, 'customer.erased', 'customer', $2, counted);
     return counted;
 end;
 $$;

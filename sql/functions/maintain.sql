@@ -5,7 +5,7 @@ as $$
 declare
     made integer;
 begin
-    perform nexus._require_operator('run maintenance');
+    perform nexus._require_role('nexus_gateway', 'nexus_admin');
     made := nexus._create_partitions(nexus._platform_setting('partition_months_ahead')::integer);
     if made > 0 then
         action := 'partitions.created';
@@ -88,7 +88,7 @@ $$;
 comment on function nexus._retain() is 'Takes away what has been kept for as long as the settings say; a row for each thing it did.';
 
 create function nexus.readiness() returns table (installed_version text, pending_migrations integer)
-language plpgsql stable security definer
+language plpgsql stable
 set search_path to pg_catalog, nexus, pg_temp
 as $$
 begin

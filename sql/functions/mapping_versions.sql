@@ -5,7 +5,7 @@ language plpgsql security definer
 set search_path to pg_catalog, nexus, pg_temp
 as $$
 begin
-    perform nexus._require_operator('register connector types');
+    perform nexus._require_role('nexus_gateway', 'nexus_admin');
     return nexus._register_manifest($1);
 end;
 $$;
@@ -17,7 +17,7 @@ language plpgsql security definer
 set search_path to pg_catalog, nexus, pg_temp
 as $$
 begin
-    perform nexus._require_operator('choose the version of connector types');
+    perform nexus._require_role('nexus_gateway', 'nexus_admin');
     if not exists (select from nexus.connector_type t where t.connector_type = $1 and t.version = $2) then
         raise invalid_parameter_value using
             message = format('there is no version %s of connector type "%s"', $2, $1),

@@ -32,9 +32,7 @@ begin
             if to_regclass('nexus.' || partition) is null then
                 execute format('create table nexus.%I partition of nexus.%I for values from (%L) to (%L)', partition, parent,
                                nexus._uuid_at(month), nexus._uuid_at((month at time zone 'UTC' + interval '1 month') at time zone 'UTC'));
-                -- Read through its parent only: a partition has no policy, so it shows nothing, and no grants.
-                execute format('alter table nexus.%I owner to nexus_owner', partition);
-                execute format('alter table nexus.%I enable row level security, force row level security', partition);
+                perform nexus._secure_table(partition);
                 made := made + 1;
             end if;
         end loop;

@@ -7,15 +7,12 @@ set search_path to pg_catalog, nexus, pg_temp
 as $$
 declare
     thing record;
-    -- What opens doors, or tells of other tenants, is for the definer functions alone.
-    sealed constant text[] := array['secret', 'tenant_data_key', 'api_key', 'platform_key', 'tenant_slug', 'idempotency_key',
-        'idempotency_request'];
-    for_tenants constant text[] := array['current_tenant_id', 'current_environment_id', '_bound_groups', '_session_is',
-        '_require_tenant', 'ingest', 'ingest_batch', 'export_tenant', 'erase_customer', 'normalize', 'trace', 'read_domain_events', 'explain_routing', 'effective_settings', '_flow_refusal', '_flow_settings', '_connector_settings', '_manifest_version', '_platform_setting', 'field_lineage', 'birth_id', 'uuid_v7'];
+    for_tenants constant text[] := array['current_tenant_id', 'current_environment_id', '_current_id', '_bound_groups',
+        '_session_is', '_require_secured', '_require_role', '_require_tenant', 'ingest', 'ingest_batch', 'export_tenant', 'erase_customer', 'normalize', 'trace', 'read_domain_events', 'explain_routing', 'effective_settings', '_flow_refusal', '_flow_settings', '_connector_settings', '_manifest_version', '_platform_setting', 'field_lineage', 'birth_id', 'uuid_v7'];
     for_gateways constant text[] := for_tenants || array['gateway_configuration', 'due_tenants', 'claim', 'settle',
         'renew_leases', 'release_leases', 'complete_job', 'create_tenant', 'create_connector', 'create_flow', 'create_subscription', 'put_data_key',
         'data_key', 'put_secret', 'put_api_key', 'rotate_api_key', 'revoke_api_key', 'api_keys', 'touch_api_keys', 'tenants', 'update_tenant',
-        'delete_tenant', 'update_connector', 'delete_connector', 'update_flow', 'delete_flow', 'begin_request', 'end_request', 'reprocess', 'preview_mapping', 'register_connector_type', 'set_setting', 'use_connector_type_version', 'maintain', 'readiness', 'data_keys_to_rewrap', 'rewrap_data_key'];
+        'delete_tenant', 'update_connector', 'delete_connector', 'update_flow', 'delete_flow', 'begin_request', 'end_request', 'reprocess', 'preview_mapping', 'register_connector_type', 'set_setting', 'use_connector_type_version', 'maintain', 'readiness', '_pending_migrations', 'data_keys_to_rewrap', 'rewrap_data_key'];
     for_admins constant text[] := for_gateways || array['put_platform_key', 'revoke_platform_key', 'bind_role', 'unbind_role', 'drop_groups', '_audit', '_actor', '_tenant_tables'];
 begin
     -- Partitions are made by maintain(), which runs as nexus_system, and belong to the owner of their parents.
@@ -25,34 +22,12 @@ begin
     grant create, usage on schema nexus to nexus_owner;
 
     for thing in
-        select c.oid, c.relname, c.relkind, c.relispartition,
-               exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = 'tenant_id' and not a.attisdropped) as is_tenants,
-               (select case when a.attnotnull then 'required' else 'optional' end from pg_attribute a
-                where a.attrelid = c.oid and a.attname = 'environment_id' and not a.attisdropped) as environment,
-               pg_get_userbyid(c.relowner) as owner, c.relrowsecurity and c.relforcerowsecurity as is_secured
-        from pg_class c
+        select c.relname from pg_class c
         where c.relnamespace = 'nexus'::regnamespace and c.relkind in ('r', 'p', 'v')
           and not exists (select from pg_depend d where d.objid = c.oid and d.classid = 'pg_class'::regclass and d.deptype = 'e')
         order by c.relname
     loop
-        if thing.owner <> 'nexus_owner' then
-            execute format('alter table nexus.%I owner to nexus_owner', thing.relname);
-        end if;
-        if thing.relkind <> 'v' and thing.is_tenants and not thing.is_secured then
-            execute format('alter table nexus.%I enable row level security, force row level security', thing.relname);
-        end if;
-        if thing.relispartition then
-            execute format('revoke all on nexus.%I from public, nexus_tenant, nexus_gateway, nexus_admin, nexus_system', thing.relname);
-            continue;
-        end if;
-        if thing.relkind <> 'v' and thing.is_tenants then
-            perform nexus._create_policies(thing.relname, thing.environment, thing.relname = any (sealed));
-        end if;
-        execute format('revoke all on nexus.%I from public, nexus_tenant, nexus_gateway, nexus_admin', thing.relname);
-        execute format('grant select, insert, update, delete on nexus.%I to nexus_system', thing.relname);
-        if not thing.relname = any (sealed) and thing.relname <> 'access_report' then
-            execute format('grant select on nexus.%I to nexus_tenant, nexus_gateway, nexus_admin', thing.relname);
-        end if;
+        perform nexus._secure_table(thing.relname);
     end loop;
 
     for thing in
@@ -75,12 +50,79 @@ begin
         end if;
     end loop;
 
-    grant select on nexus.access_report to nexus_admin;
     revoke all on schema nexus from public;
     grant usage on schema nexus to nexus_tenant, nexus_gateway, nexus_admin, nexus_system;
 end;
 $$;
 comment on function nexus._secure() is 'Sets owners, forced row-level security, policies and grants of everything in the schema.';
+
+create function nexus._secure_table(table_name text) returns void
+language plpgsql
+set search_path to pg_catalog, nexus, pg_temp
+as $$
+declare
+    -- What opens doors, tells of other tenants, or cannot be told apart by environment, is for the definer
+    -- functions alone.
+    is_sealed constant boolean := table_name = any (array['secret', 'tenant_data_key', 'api_key', 'platform_key', 'tenant_slug',
+        'idempotency_key', 'idempotency_request', 'source_record_alias']);
+    held record;
+    column_name name;
+begin
+    select c.oid, c.relkind = 'v' as is_view, c.relispartition as is_partition,
+           c.relrowsecurity and c.relforcerowsecurity as is_secured, pg_get_userbyid(c.relowner) as owner,
+           exists (select from pg_attribute a
+                   where a.attrelid = c.oid and a.attname = 'tenant_id' and not a.attisdropped) and c.relkind <> 'v' as is_tenants,
+           (select case when a.attnotnull then 'required' else 'optional' end from pg_attribute a
+            where a.attrelid = c.oid and a.attname = 'environment_id' and not a.attisdropped) as environment
+    into strict held
+    from pg_class c where c.relnamespace = 'nexus'::regnamespace and c.relname = table_name;
+
+    if held.owner <> 'nexus_owner' then
+        execute format('alter table nexus.%I owner to nexus_owner', table_name);
+    end if;
+    if held.is_tenants then
+        if not held.is_secured then
+            execute format('alter table nexus.%I enable row level security, force row level security', table_name);
+        end if;
+        -- A partition is read through its table, whose policies then count; by itself it shows nothing.
+        perform nexus._create_policies(table_name, held.environment, is_sealed or held.is_partition);
+    end if;
+    execute format('revoke all on nexus.%I from public, nexus_tenant, nexus_gateway, nexus_admin, nexus_system', table_name);
+    if not held.is_partition then
+        execute format('grant select, insert, update, delete on nexus.%I to nexus_system', table_name);
+        if table_name = 'access_report' then
+            grant select on nexus.access_report to nexus_admin;
+        elsif not is_sealed then
+            execute format('grant select on nexus.%I to nexus_tenant, nexus_gateway, nexus_admin', table_name);
+        end if;
+    end if;
+
+    -- The planner's statistics are of all tenants together, and show through in the row estimates of EXPLAIN.
+    for column_name in
+        select a.attname from pg_attribute a
+        where a.attrelid = held.oid and not held.is_view and not a.attisdropped and a.attnum > 0
+          and a.attstattarget is distinct from 0 and nexus._is_identifying(a.attname, a.atttypid)
+    loop
+        execute format('alter table nexus.%I alter column %I set statistics 0', table_name, column_name);
+    end loop;
+end;
+$$;
+comment on function nexus._secure_table(text) is
+    'Sets a table''s, partition''s or view''s owner, row-level security, policies and grants, and keeps who is in it out of the planner''s statistics.';
+
+create function nexus._is_identifying(column_name name, type_id oid) returns boolean
+language sql immutable
+set search_path to pg_catalog, nexus, pg_temp
+as $$
+    -- Every text and document but the vocabularies that queries filter by: a new column is one until it is named here.
+    select type_id in ('jsonb'::regtype, 'bytea'::regtype)
+        or type_id in ('text'::regtype, 'text[]'::regtype)
+           and column_name <> all ('{action, connector_type, country_code, currency, entity_kind, error_class, event_type,
+               financial_status, fulfillment_status, kind, line_type, object_kind, order_status, outcome, payment_kind, status,
+               topic}'::name[])
+$$;
+comment on function nexus._is_identifying(name, oid) is
+    'Whether a column holds text that tells of whom or what its row is: e-mail addresses, names, numbers, payloads, keys.';
 
 create function nexus._create_policies(table_name text, environment text, is_sealed boolean) returns void
 language plpgsql

@@ -11,7 +11,7 @@ language plpgsql security definer
 set search_path to pg_catalog, nexus, pg_temp
 as $$
 begin
-    perform nexus._require_operator('change settings of the platform');
+    perform nexus._require_role('nexus_gateway', 'nexus_admin');
     if $2 is not null then
         perform nexus._check_setting($1, $2);
     end if;

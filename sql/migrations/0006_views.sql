@@ -7,9 +7,10 @@ select m.rolname as role_name,
 from pg_catalog.pg_auth_members am
 join pg_catalog.pg_roles g on g.oid = am.roleid
 join pg_catalog.pg_roles m on m.oid = am.member
-where g.rolname ~ '^nexus_[te]_[0-9a-f]{32}$' and m.rolname !~ '^nexus_e_[0-9a-f]{32}$';
+where g.rolname ~ '^nexus_[te]_[0-9a-f]{32}$' and m.rolname !~ '^nexus_e_[0-9a-f]{32}$'
+  and (pg_has_role(g.oid, 'member') or pg_has_role('nexus_admin', 'member'));
 comment on view nexus.role_binding is
-    'Which roles are bound to which tenant, or to which environment of one. Membership in the group roles is the binding.';
+    'Which roles are bound to which tenant, or to which environment of one. Membership in the group roles is the binding. A bound role sees who shares its groups, an administrator everybody.';
 
 create view nexus.access_report with (security_invoker = true) as
 with recursive held (member, roleid, via) as (
