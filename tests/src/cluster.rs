@@ -76,13 +76,22 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Creates and starts a cluster.
+    /// Creates and starts a cluster, and a database to copy others from.
     pub fn start(name: &str) -> Self {
         Self::start_with(name, "")
     }
 
     /// The same with lines of `postgresql.conf`.
     pub fn start_with(name: &str, options: &str) -> Self {
+        let cluster = Self::start_empty(name, options);
+        cluster.psql("postgres", &["-c", "create database nexus_template"]);
+        let prepare = RUN.checkout.join("scripts/prepare-database.sql");
+        cluster.psql("nexus_template", &["-f", prepare.to_str().unwrap()]);
+        cluster
+    }
+
+    /// Creates and starts a cluster without anything of Nexus.
+    pub fn start_empty(name: &str, options: &str) -> Self {
         let dir = RUN.dir.join(format!("cluster-{name}"));
         let options = format!("max_connections = 300\n{options}");
         run_script(&["start", dir.to_str().unwrap()], &options);
@@ -91,11 +100,7 @@ impl Cluster {
             .filter_map(|line| line.split_once('='))
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
-        let cluster = Self { dir, environment, gateway_password: Uuid::new_v4().simple().to_string() };
-        cluster.psql("postgres", &["-c", "create database nexus_template"]);
-        let prepare = RUN.checkout.join("scripts/prepare-database.sql");
-        cluster.psql("nexus_template", &["-f", prepare.to_str().unwrap()]);
-        cluster
+        Self { dir, environment, gateway_password: Uuid::new_v4().simple().to_string() }
     }
 
     /// Stops the server, as an operator would.
@@ -135,6 +140,18 @@ impl Cluster {
     /// A new database without Nexus.
     pub fn empty_database(&self) -> Database {
         self.database_from("template1")
+    }
+
+    /// A copy of a database as pg_dump makes it, in a file.
+    pub fn dump(&self, database: &Database) -> PathBuf {
+        let file = RUN.dir.join(format!("{}.dump", database.name));
+        self.run("pg_dump", &database.name, &["--format=custom", "--file", file.to_str().unwrap()]);
+        file
+    }
+
+    /// Reads such a file into a database.
+    pub fn restore(&self, database: &Database, file: &Path) {
+        self.run("pg_restore", "", &["--exit-on-error", "--dbname", &database.name, file.to_str().unwrap()]);
     }
 
     fn database_from(&self, template: &str) -> Database {

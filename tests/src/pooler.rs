@@ -13,22 +13,28 @@ use uuid::Uuid;
 /// A running pgbouncer.
 pub struct Pooler {
     child: Child,
-    /// The database through it, as the gateway.
+    port: u16,
+    /// The database through it, as the first of its logins.
     pub url: String,
 }
 
 impl Pooler {
-    /// Starts one before a database, with fewer connections to the server than a gateway opens.
+    /// Starts one before a database for the gateway, with fewer connections to the server than a gateway opens.
     pub fn start(database: &Database) -> Self {
-        let mut url = Url::parse(&database.gateway_url).unwrap();
-        let (server, port) = (url.port().unwrap(), free_port());
-        let (user, password) = (url.username().to_owned(), url.password().unwrap_or_default().to_owned());
+        Self::start_for(&[&database.gateway_url], 3)
+    }
+
+    /// Starts one for logins of a server, each with so many connections to it. They are given by their URLs.
+    pub fn start_for(logins: &[&str], pool_size: usize) -> Self {
+        let urls: Vec<Url> = logins.iter().map(|login| Url::parse(login).unwrap()).collect();
+        let (server, port) = (urls[0].port().unwrap(), free_port());
+        let user = |url: &Url| format!("\"{}\" \"{}\"\n", url.username(), url.password().unwrap_or_default());
         let name = format!("pgbouncer-{}", Uuid::new_v4().simple());
         let (settings, users) = (RUN.dir.join(format!("{name}.ini")), RUN.dir.join(format!("{name}.users")));
-        fs::write(&users, format!("\"{user}\" \"{password}\"\n")).unwrap();
+        fs::write(&users, urls.iter().map(user).collect::<String>()).unwrap();
         let text = format!(
             "[databases]\n* = host=127.0.0.1 port={server}\n\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
-             unix_socket_dir =\nauth_type = plain\nauth_file = {}\npool_mode = transaction\ndefault_pool_size = 3\n",
+             unix_socket_dir =\nauth_type = plain\nauth_file = {}\npool_mode = transaction\ndefault_pool_size = {pool_size}\n",
             users.display()
         );
         fs::write(&settings, text).unwrap();
@@ -46,10 +52,17 @@ impl Pooler {
             .stdout(Stdio::null())
             .spawn()
             .expect("pgbouncer starts: scripts/setup.sh pgbouncer installs it");
-        url.set_port(Some(port)).unwrap();
-        let mut pooler = Self { child, url: url.into() };
+        let mut pooler = Self { child, port, url: String::new() };
+        pooler.url = pooler.url_of(logins[0]);
         pooler.wait_until_open(port);
         pooler
+    }
+
+    /// The URL of a login, through it.
+    pub fn url_of(&self, login: &str) -> String {
+        let mut url = Url::parse(login).unwrap();
+        url.set_port(Some(self.port)).unwrap();
+        url.into()
     }
 
     fn wait_until_open(&mut self, port: u16) {

@@ -2,6 +2,7 @@
 //! `cargo test --release -p nexus-tests -- ingest::`.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod attack;
 mod canary;
 mod delivery;
 mod edge;
@@ -16,6 +17,7 @@ mod lifecycle;
 mod mapping;
 mod pooler;
 mod rest;
+mod restore;
 mod rotation;
 mod schema;
 mod tenant_life;
