@@ -118,9 +118,14 @@ impl Cluster {
         fs::read_to_string(self.dir.join("server.log")).unwrap()
     }
 
-    /// Runs a program of PostgreSQL as the superuser; what it prints.
+    /// One of PostgreSQL's programs.
+    pub fn program(&self, name: &str) -> PathBuf {
+        Path::new(&self.environment["PG_BINDIR"]).join(name)
+    }
+
+    /// Runs one of them as the superuser; what it prints.
     pub fn run(&self, program: &str, database: &str, arguments: &[&str]) -> String {
-        let output = Command::new(Path::new(&self.environment["PG_BINDIR"]).join(program))
+        let output = Command::new(self.program(program))
             .args(arguments)
             .envs(&self.environment)
             .env("PGDATABASE", database)

@@ -31,7 +31,6 @@ async fn relations(admin: &Client, victim: &Party) -> Vec<Attempt> {
             attempt("read the partition", Breach::Succeeds, format!("select * from nexus.{table}"));
         } else if has_victim {
             attempt("read", Breach::Shows, format!("select * from nexus.{table}"));
-            attempt("copy", Breach::Shows, format!("copy (select * from nexus.{table}) to stdout"));
         } else {
             attempt("read", Breach::Tells, format!("select * from nexus.{table}"));
         }

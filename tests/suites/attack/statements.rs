@@ -139,6 +139,7 @@ const SHOWING: List = &[
     // other ways to read
     ("copy of a table", "copy nexus.customer to stdout"),
     ("copy of a query", "copy (select * from nexus.event) to stdout"),
+    ("copy of what is sealed", "copy nexus.secret to stdout"),
     ("a row as it lies", "select tableoid::regclass, ctid, xmin, c.* from nexus.customer c where ctid >= '(0,0)'"),
     ("a sample", "select * from nexus.customer tablesample system (100)"),
     ("the table as XML", "select table_to_xml('nexus.customer', true, true, '')"),
