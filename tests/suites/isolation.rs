@@ -6,6 +6,7 @@ use nexus_tests::shop::{fresh_id, minute, shopify, shopify_order};
 use nexus_tests::tenant::{Connector, Tenant};
 use std::sync::LazyLock;
 use tokio_postgres::Client;
+use uuid::Uuid;
 
 static DATABASE: LazyLock<Database> = LazyLock::new(|| SHARED.database());
 
@@ -140,4 +141,48 @@ async fn a_login_that_bypasses_security_cannot_be_bound() {
         let error = admin.execute(bind, &[&role, &tenant.tenant_id]).await.expect_err(role);
         assert_eq!(error.code().map(|code| code.code()), Some("42501"), "{role}");
     }
+}
+
+#[tokio::test]
+async fn a_login_lists_its_own_bindings_and_acts_under_its_own_name() {
+    let admin = DATABASE.admin().await;
+    let (acme, globex) = (Data::create(&admin).await, Data::create(&admin).await);
+    globex.tenant.analyst(&DATABASE, &admin, None).await;
+    let url = acme.tenant.analyst(&DATABASE, &admin, None).await;
+    let (analyst, login) = (connect(&url).await, url::Url::parse(&url).unwrap().username().to_owned());
+    let bound =
+        analyst.query("select role_name::text, tenant_id from nexus.role_binding", &[]).await.unwrap();
+    let bound: Vec<(String, Option<Uuid>)> = bound.iter().map(|row| (row.get(0), row.get(1))).collect();
+    assert_eq!(bound, [(login.clone(), Some(acme.tenant.tenant_id))]);
+
+    let customer = "select customer_id, environment_id from nexus.customer limit 1";
+    let row = analyst.query_one(customer, &[]).await.unwrap();
+    let (customer_id, environment_id): (Uuid, Uuid) = (row.get(0), row.get(1));
+    analyst.batch_execute("set nexus.actor = 'somebody else'").await.unwrap();
+    analyst
+        .execute("select nexus.erase_customer($1, $2)", &[&acme.tenant.tenant_id, &customer_id])
+        .await
+        .unwrap();
+    // Of the customer's environment, so that logins of another do not learn its id.
+    let written = "select actor, environment_id from nexus.activity_log where object_id = $1";
+    let row = analyst.query_one(written, &[&customer_id]).await.unwrap();
+    assert_eq!((row.get::<_, String>(0), row.get::<_, Option<Uuid>>(1)), (login, Some(environment_id)));
+}
+
+#[tokio::test]
+async fn the_groups_of_a_deleted_tenant_can_be_dropped() {
+    let admin = DATABASE.admin().await;
+    let tenant = Tenant::create(&admin).await;
+    tenant.analyst(&DATABASE, &admin, None).await;
+    let url = tenant.analyst(&DATABASE, &admin, Some(tenant.prod)).await;
+    admin.query("select * from nexus.delete_tenant($1)", &[&tenant.tenant_id]).await.unwrap();
+    let unbind = "select nexus.unbind_tenant($1)";
+    assert_eq!(admin.query_one(unbind, &[&tenant.tenant_id]).await.unwrap().get::<_, i32>(0), 2);
+    assert_eq!(admin.query_one(unbind, &[&tenant.tenant_id]).await.unwrap().get::<_, i32>(0), 0);
+    let error = connect(&url)
+        .await
+        .batch_execute("select * from nexus.customer")
+        .await
+        .expect_err("bound to nothing");
+    assert_eq!(error.code().map(|code| code.code()), Some("42501"));
 }
