@@ -40,8 +40,11 @@ begin
           and (not $2 ? 'next_event_id' or e.event_id < ($2 ->> 'next_event_id')::uuid)
         order by e.event_id desc limit $3);
     select * into outcome from nexus._reprocess_batch($1, chosen, '[]');
-    perform nexus._audit($1, null, 'event.reprocessed', null, null, jsonb_build_object(
-        'filter', $2, 'events', outcome.events, 'quarantined', outcome.quarantined, 'entities', outcome.entities));
+    -- For each environment, and without ids: a login bound to one of them reads what is written for it.
+    perform nexus._audit($1, e.environment_id, 'event.reprocessed', null, null, jsonb_build_object(
+        'filter', $2 - '{event_ids, next_event_id}'::text[],
+        'events', outcome.events, 'quarantined', outcome.quarantined, 'entities', outcome.entities))
+    from (select distinct e.environment_id from nexus.event e where e.tenant_id = $1 and e.event_id = any (chosen)) e;
     return query select outcome.events, outcome.quarantined, outcome.entities,
                         case when cardinality(chosen) = $3 then chosen[$3] end;
 end;

@@ -168,21 +168,3 @@ async fn a_login_lists_its_own_bindings_and_acts_under_its_own_name() {
     let row = analyst.query_one(written, &[&customer_id]).await.unwrap();
     assert_eq!((row.get::<_, String>(0), row.get::<_, Option<Uuid>>(1)), (login, Some(environment_id)));
 }
-
-#[tokio::test]
-async fn the_groups_of_a_deleted_tenant_can_be_dropped() {
-    let admin = DATABASE.admin().await;
-    let tenant = Tenant::create(&admin).await;
-    tenant.analyst(&DATABASE, &admin, None).await;
-    let url = tenant.analyst(&DATABASE, &admin, Some(tenant.prod)).await;
-    admin.query("select * from nexus.delete_tenant($1)", &[&tenant.tenant_id]).await.unwrap();
-    let unbind = "select nexus.unbind_tenant($1)";
-    assert_eq!(admin.query_one(unbind, &[&tenant.tenant_id]).await.unwrap().get::<_, i32>(0), 2);
-    assert_eq!(admin.query_one(unbind, &[&tenant.tenant_id]).await.unwrap().get::<_, i32>(0), 0);
-    let error = connect(&url)
-        .await
-        .batch_execute("select * from nexus.customer")
-        .await
-        .expect_err("bound to nothing");
-    assert_eq!(error.code().map(|code| code.code()), Some("42501"));
-}

@@ -238,6 +238,17 @@ async fn furnish(site: &Site<'_>, key: &str, environment_id: Uuid, word: &str) {
     let again = ingest(&site.admin, &connector, &webhooks[0].0).await.unwrap();
     assert_eq!(again.status, "duplicate");
 
+    // A platform that only names what changed, and readings anew.
+    let stubs = site.tenant.connector_in(&site.admin, environment_id, "bigcommerce").await;
+    let stub = json!({ "scope": "store/order/created", "store_id": "1", "data": { "type": "order", "id": fresh_id() },
+                       "hash": word, "created_at": 1_767_225_600, "producer": word });
+    let stub = ingest(&site.admin, &stubs, &shopify("", &stub, minute(0))).await.unwrap();
+    for filter in [json!({ "connector_id": connector.connector_id }), json!({ "event_ids": [stub.event()] })]
+    {
+        let reprocess = "select * from nexus.reprocess($1, $2, 100)";
+        site.admin.query(reprocess, &[&site.tenant.tenant_id, &filter]).await.unwrap();
+    }
+
     // Attempts that failed: their deliveries stay in the queue, and the gateway of these tests does not dispatch.
     let attempts = "select nexus.settle($1, 'suite', (
             select jsonb_agg(to_jsonb(c) || jsonb_build_object(
