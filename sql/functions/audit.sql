@@ -3,7 +3,7 @@ language sql stable
 set search_path to pg_catalog, nexus, pg_temp
 as $$
     -- The gateway says for which key it acts; of any other session the login is what counts, whatever it sets.
-    select case when nexus._session_is('nexus_gateway')
+    select case when nexus._is_gateway()
                 then coalesce(nullif(current_setting('nexus.actor', true), ''), session_user::text)
                 else session_user::text end
 $$;

@@ -26,6 +26,16 @@ as $$
 $$;
 comment on function nexus._session_is(text) is 'Whether the login role is a member of this nexus role, or a superuser.';
 
+create function nexus._is_gateway() returns boolean
+language sql stable parallel safe
+set search_path to pg_catalog, nexus, pg_temp
+as $$
+    select nexus._session_is('nexus_gateway')
+       and not (select r.rolsuper from pg_roles r where r.rolname = session_user)
+$$;
+comment on function nexus._is_gateway() is
+    'Whether a gateway asks, which has checked signatures and keys. A superuser may do the same, and has checked nothing.';
+
 create function nexus._current_id(prefix text, setting text) returns uuid
 language plpgsql stable parallel safe
 set search_path to pg_catalog, nexus, pg_temp

@@ -15,8 +15,7 @@ declare
     size constant integer := coalesce(cardinality(connector_ids), 0);
     failure text;
     -- The gateway checked the signatures, and rings the doorbell once for many batches.
-    is_gateway constant boolean := nexus._session_is('nexus_gateway')
-        and not (select r.rolsuper from pg_roles r where r.rolname = session_user);
+    is_gateway constant boolean := nexus._is_gateway();
     requests constant jsonb := (
         select coalesce(jsonb_agg(jsonb_build_object(
             'connector_id', connector_ids[n], 'headers', headers[n], 'traceparent', traceparents[n],
