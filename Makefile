@@ -5,7 +5,7 @@
 .PHONY: help run up down test lint bench build install clean-local
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Set up what is missing, build, start, play the demo, serve until Ctrl-C
 	@scripts/local.sh run
@@ -24,6 +24,12 @@ lint: ## Format, clippy, dependency rule, shellcheck
 
 bench: ## Measure, against references of the same run; `make bench-<name>` for one; BENCH_SECONDS
 	@scripts/bench.sh
+
+bench-normalize: ## Mapping the platforms' payloads, against only parsing them
+bench-rls: ## Analysts' queries as a bound login, against the same without row-level security
+bench-ingest-sql: ## Batches of webhooks through nexus.ingest_batch, against inserting the same rows
+bench-ingest-one: ## The same, one webhook a transaction
+bench-wal: ## The WAL of a webhook, against its body
 
 bench-%:
 	@scripts/bench.sh $*

@@ -2,21 +2,41 @@
 # Benches: each prints a table and writes $NEXUS_HOME/bench/<name>.json. Figures are ratios against something measured
 # in the same run; a machine that does something else meanwhile tells less.
 #
-#   scripts/bench.sh              all of them
-#   scripts/bench.sh normalize    one
+#   scripts/bench.sh                  all of them
+#   scripts/bench.sh normalize rls    some: normalize, rls, ingest-sql (which also tells of the wal), ingest-one
 #
 # BENCH_SECONDS: how long each measures. NEXUS_FIXTURES: real payloads of platforms; else the connectors' cases.
+# BENCH_ORDERS: a lesser number of orders for rls.
 set -euo pipefail
 # shellcheck source=scripts/environment.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/environment.sh"
 
-readonly ALL=(normalize)
+readonly ALL=(normalize rls ingest-sql ingest-one)
 
-export NEXUS_FIXTURES=${NEXUS_FIXTURES:-$(realpath -m -- "$CHECKOUT/../shared/fixtures")}
-cd -- "$CHECKOUT"
-for name in "${@:-${ALL[@]}}"; do
-    case $name in
-    normalize) cargo bench -p nexus-bench --bench "$name" -- --quiet ;;
-    *) die "there is no bench '$name'; see the top of $0" ;;
-    esac
-done
+main() {
+    export NEXUS_FIXTURES=${NEXUS_FIXTURES:-$(realpath -m -- "$CHECKOUT/../shared/fixtures")}
+    cd -- "$CHECKOUT"
+    local name is_built=''
+    for name in "${@:-${ALL[@]}}"; do
+        case $name in
+        normalize) run normalize ;;
+        rls) with_extension; run rls ;;
+        ingest-sql | ingest-one) with_extension; run ingest "$name" ;;
+        wal) with_extension; run ingest ingest-sql ;;
+        *) die "there is no bench '$name'; see the top of $0" ;;
+        esac
+    done
+}
+
+# Clusters of their own, but the extension as it is now.
+with_extension() {
+    [[ -z $is_built ]] || return 0
+    "$CHECKOUT/scripts/setup.sh"
+    use_postgres
+    "$CHECKOUT/scripts/build.sh"
+    is_built=yes
+}
+
+run() { cargo bench -p nexus-bench --bench "$1" -- --quiet "${@:2}"; }
+
+main "$@"

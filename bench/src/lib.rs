@@ -6,6 +6,7 @@
 mod figure;
 mod machine;
 mod payload;
+pub mod plan;
 mod report;
 
 pub use figure::{Better, Figure, Samples};

@@ -1,28 +1,36 @@
 -- Who is asking. The answer depends on the session's login role and, for the gateway alone, on settings it
 -- makes for one transaction. Nothing a tenant can set moves the boundary.
 
+-- Every query of a tenant's login asks this for each of its tables. In plpgsql, which keeps plans for the session; and
+-- with offset 0, so that the plan is one of look-ups whether a cluster has ten roles or ten thousand.
 create function nexus._bound_groups() returns text[]
-language sql stable parallel safe
+language plpgsql stable parallel safe
 set search_path to pg_catalog, pg_temp
 as $$
-    with recursive held(roleid) as (
-        select m.roleid from pg_auth_members m
-        where m.member = (select oid from pg_roles where rolname = session_user)
-        union
-        select m.roleid from pg_auth_members m join held on m.member = held.roleid
-    )
-    select coalesce(array_agg(r.rolname::text), '{}')
-    from held join pg_roles r on r.oid = held.roleid
-    where r.rolname ~ '^nexus_[te]_[0-9a-f]{32}$'
+begin
+    return (
+        with recursive held(roleid) as (
+            select m.roleid from pg_auth_members m
+            where m.member = (select r.oid from pg_roles r where r.rolname = session_user)
+            union
+            select m.roleid
+            from held, lateral (select a.roleid from pg_auth_members a where a.member = held.roleid offset 0) m
+        )
+        select coalesce(array_agg(g.rolname::text), '{}')
+        from held, lateral (select r.rolname from pg_roles r where r.oid = held.roleid offset 0) g
+        where g.rolname ~ '^nexus_[te]_[0-9a-f]{32}$');
+end;
 $$;
 comment on function nexus._bound_groups() is
     'The groups that bind the login role: nexus_t_<tenant id>, and nexus_e_<environment id> where it is bound to one.';
 
 create function nexus._session_is(role_name text) returns boolean
-language sql stable parallel safe
+language plpgsql stable parallel safe
 set search_path to pg_catalog, pg_temp
 as $$
-    select exists (select from pg_roles r where r.rolname = role_name and pg_has_role(session_user, r.oid, 'member'))
+begin
+    return exists (select from pg_roles r where r.rolname = role_name and pg_has_role(session_user, r.oid, 'member'));
+end;
 $$;
 comment on function nexus._session_is(text) is 'Whether the login role is a member of this nexus role, or a superuser.';
 

@@ -72,8 +72,8 @@ begin
            c.relrowsecurity and c.relforcerowsecurity as is_secured, pg_get_userbyid(c.relowner) as owner,
            exists (select from pg_attribute a
                    where a.attrelid = c.oid and a.attname = 'tenant_id' and not a.attisdropped) and c.relkind <> 'v' as is_tenants,
-           (select case when a.attnotnull then 'required' else 'optional' end from pg_attribute a
-            where a.attrelid = c.oid and a.attname = 'environment_id' and not a.attisdropped) as environment
+           exists (select from pg_attribute a
+                   where a.attrelid = c.oid and a.attname = 'environment_id' and not a.attisdropped) as has_environment
     into strict held
     from pg_class c where c.relnamespace = 'nexus'::regnamespace and c.relname = table_name;
 
@@ -85,7 +85,7 @@ begin
             execute format('alter table nexus.%I enable row level security, force row level security', table_name);
         end if;
         -- A partition is read through its table, whose policies then count; by itself it shows nothing.
-        perform nexus._create_policies(table_name, held.environment, is_sealed or held.is_partition);
+        perform nexus._create_policies(table_name, held.has_environment, is_sealed or held.is_partition);
     end if;
     execute format('revoke all on nexus.%I from public, nexus_tenant, nexus_gateway, nexus_admin, nexus_system', table_name);
     if not held.is_partition then
@@ -124,19 +124,18 @@ $$;
 comment on function nexus._is_identifying(name, oid) is
     'Whether a column holds text that tells of whom or what its row is: e-mail addresses, names, numbers, payloads, keys.';
 
-create function nexus._create_policies(table_name text, environment text, is_sealed boolean) returns void
+create function nexus._create_policies(table_name text, has_environment boolean, is_sealed boolean) returns void
 language plpgsql
 set search_path to pg_catalog, nexus, pg_temp
 as $$
 declare
     policy record;
-    -- In subselects, so that they cost one call a table reference and not one a row.
-    own constant text := 'tenant_id = (select nexus.current_tenant_id())' || case environment
-        when 'required' then ' and ((select nexus.current_environment_id()) is null'
-                          || ' or environment_id = (select nexus.current_environment_id()))'
-        when 'optional' then ' and ((select nexus.current_environment_id()) is null or environment_id is null'
-                          || ' or environment_id = (select nexus.current_environment_id()))'
-        else '' end;
+    -- In subselects, so that they cost one call a table reference and not one a row. A login that is bound to no
+    -- environment sees all of them, and everyone sees what belongs to none; in a coalesce, which the planner takes for
+    -- half of the rows: of an "is null or …" it expects next to none, and sorts a tenant's rows to find ten of them.
+    own constant text := 'tenant_id = (select nexus.current_tenant_id())'
+        || case when has_environment then ' and coalesce(environment_id = (select nexus.current_environment_id()), true)'
+           else '' end;
 begin
     for policy in
         select * from (values
@@ -152,5 +151,5 @@ begin
     end loop;
 end;
 $$;
-comment on function nexus._create_policies(text, text, boolean) is
+comment on function nexus._create_policies(text, boolean, boolean) is
     'Writes a table''s policies: the system''s, and unless it is sealed the administrators'' and the tenant''s own.';

@@ -1,0 +1,207 @@
+//! Taking webhooks in by SQL, against the floor: the same rows, ready, inserted by as many clients in as many
+//! transactions. `ingest-sql` takes fifty webhooks a transaction and also tells of the WAL, `ingest-one` takes one.
+//!
+//! Eight clients of pgbench, each a shop of its own tenant. In every pass the pipeline comes first, and then the floor
+//! inserts what the pipeline left: a row once, in its last state, in the transaction of the webhook that wrote it last.
+
+use nexus_bench::{Better, Figure, Report, Samples, time};
+use nexus_tests::cluster::{Cluster, Database, RUN};
+use std::error::Error;
+use std::fs;
+use std::time::Duration;
+use tokio_postgres::Client;
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+const CLIENTS: i64 = 8;
+const PASSES: u32 = 6;
+
+const SETUP: &str = include_str!("ingest/setup.sql");
+const ORDER: &str = include_str!("ingest/order.json");
+
+/// A way of taking in.
+struct Way {
+    name: &'static str,
+    /// Webhooks a transaction.
+    size: i64,
+    statement: &'static str,
+    reference_name: &'static str,
+    /// The part of the floor's speed it should reach.
+    goal: f64,
+    /// Transactions of a client in the first, short pass.
+    first: i64,
+}
+
+const WAYS: [Way; 2] = [
+    Way {
+        name: "ingest-sql",
+        size: 50,
+        statement:
+            "select count(*) from bench.batch b, nexus.ingest_batch(b.tenant_id, b.connector_ids, b.headers,
+            b.bodies, b.received_at, b.traceparents) r where b.batch = :batch;",
+        reference_name: "INSERTs of 50",
+        goal: 0.7,
+        first: 4,
+    },
+    Way {
+        name: "ingest-one",
+        size: 1,
+        statement:
+            "select count(*) from bench.batch b, nexus.ingest(b.tenant_id, b.connector_ids[1], b.headers[1],
+            b.bodies[1], b.received_at[1], b.traceparents[1]) r where b.batch = :batch;",
+        reference_name: "INSERTs of one",
+        goal: 0.8,
+        first: 50,
+    },
+];
+
+/// How much WAL a webhook may take, in bodies.
+const WAL_GOAL: f64 = 3.0;
+
+/// What a pass of one of the two measured.
+struct Pass {
+    webhooks_per_second: f64,
+    wal_per_webhook: f64,
+}
+
+struct Bench<'a> {
+    cluster: &'a Cluster,
+    database: Database,
+    admin: Client,
+    way: &'a Way,
+    /// The number of the next batch.
+    next: i64,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let asked: Vec<String> = std::env::args().skip(1).filter(|name| !name.starts_with("--")).collect();
+    let cluster = Cluster::start_with("ingest", "shared_buffers = 1GB\nmax_wal_size = 8GB");
+    for way in WAYS.iter().filter(|way| asked.is_empty() || asked.iter().any(|name| name == way.name)) {
+        Bench::begin(&cluster, way).await?.measure().await?;
+    }
+    Ok(())
+}
+
+impl<'a> Bench<'a> {
+    async fn begin(cluster: &'a Cluster, way: &'a Way) -> Result<Self> {
+        let database = cluster.database();
+        let admin = database.admin().await;
+        admin.batch_execute(SETUP).await?;
+        Ok(Self { cluster, database, admin, way, next: 1 })
+    }
+
+    async fn measure(mut self) -> Result<()> {
+        let limit = time(Duration::from_secs(60)) / (2 * PASSES);
+        let (warm, _, _) = self.pass(self.way.first).await?;
+        let each = warm.webhooks_per_second * limit.as_secs_f64() / (CLIENTS * self.way.size) as f64;
+        let each = (each as i64).max(self.way.first);
+        let (mut values, mut references, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..PASSES {
+            let (value, reference, body) = self.pass(each).await?;
+            values.push(value);
+            references.push(reference);
+            bytes.push(body);
+        }
+        self.check().await?;
+
+        let speeds = |passes: &[Pass]| Samples::new(passes.iter().map(|pass| pass.webhooks_per_second));
+        let wal = |passes: &[Pass]| Samples::new(passes.iter().map(|pass| pass.wal_per_webhook));
+        let report = |name, reference_name, unit, better, figure, column| Report {
+            name,
+            reference_name,
+            unit,
+            better,
+            figures: vec![figure],
+            columns: vec![column],
+        };
+        let figure =
+            |name: &str, value, reference, goal| Figure { name: name.to_owned(), value, reference, goal };
+        let Way { name, size, reference_name, goal, .. } = *self.way;
+        let speed = figure(&format!("{size} a transaction"), speeds(&values), speeds(&references), goal);
+        let count = format!("{}", each * CLIENTS * size);
+        let path = report(
+            name,
+            reference_name,
+            "webhooks/s",
+            Better::Higher,
+            speed,
+            ("webhooks a pass", vec![count.clone()]),
+        )
+        .publish()?;
+        println!("\nwritten: {}\n", path.display());
+        if size > 1 {
+            let figure = figure("of a webhook", wal(&values), Samples::new(bytes), WAL_GOAL);
+            let floor = format!("{:.0}", wal(&references).median());
+            let path = report("wal", "body", "bytes", Better::Lower, figure, ("the floor's", vec![floor]))
+                .publish()?;
+            println!("\nwritten: {}\n", path.display());
+        }
+        Ok(())
+    }
+
+    /// So many transactions of each client through the pipeline, then the rows they left into the floor's tables; and
+    /// the bytes of a webhook's body.
+    async fn pass(&mut self, each: i64) -> Result<(Pass, Pass, f64)> {
+        let (first, size) = (self.next, self.way.size);
+        let last = first + each * CLIENTS - 1;
+        self.next = last + 1;
+        let template: String = ORDER.lines().map(str::trim).collect();
+        let compose = "select bench.compose($1, $2, $3, $4::bigint::integer)";
+        self.admin.execute(compose, &[&template, &first, &each, &size]).await?;
+        let bodies =
+            "select avg(length(body))::float8 from bench.batch, unnest(bodies) body where batch >= $1";
+        let bytes = self.admin.query_one(bodies, &[&first]).await?.get(0);
+
+        let value = self.run(self.way.statement, &self.database.gateway_url, first, each).await?;
+        self.admin.execute("select bench.fill_stage($1, $2)", &[&first, &last]).await?;
+        let floor: String = self.admin.query_one("select bench.floor_statement()", &[]).await?.get(0);
+        let reference = self.run(&floor, &self.database.admin_url, first, each).await?;
+        self.admin.batch_execute("truncate bench.batch").await?;
+        Ok((value, reference, bytes))
+    }
+
+    async fn run(&self, statement: &str, url: &str, first: i64, each: i64) -> Result<Pass> {
+        let script = RUN.dir.join("transaction.sql");
+        let statement = statement.replace('\n', " ");
+        fs::write(
+            &script,
+            format!("\\set batch {first} + :client_id * {each} + :done\n\\set done :done + 1\n{statement}\n"),
+        )?;
+        let (script, clients, each_of) = (script.to_string_lossy(), CLIENTS.to_string(), each.to_string());
+        let options = ["-n", "-M", "prepared", "-j", "2", "-D", "done=0", "-c", &clients, "-t", &each_of];
+        let before = self.wal().await?;
+        let told =
+            self.cluster.run("pgbench", &self.database.name, &[&options[..], &["-f", &script, url]].concat());
+        let wal = self.wal().await? - before;
+        let tps =
+            told.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse::<f64>().ok());
+        let tps = tps.ok_or_else(|| format!("pgbench does not tell how fast it was: {told}"))?;
+        let webhooks = (each * CLIENTS * self.way.size) as f64;
+        Ok(Pass { webhooks_per_second: tps * self.way.size as f64, wal_per_webhook: wal / webhooks })
+    }
+
+    async fn wal(&self) -> Result<f64> {
+        let sql = "select (pg_current_wal_insert_lsn() - '0/0')::float8";
+        Ok(self.admin.query_one(sql, &[]).await?.get(0))
+    }
+
+    /// Fails unless all stages did their work and the floor holds the same rows.
+    async fn check(&self) -> Result<()> {
+        let sql = "select status, reason, count(*) from nexus.event where status <> 'accepted' group by 1, 2";
+        if let Some(row) = self.admin.query(sql, &[]).await?.first() {
+            let (status, reason, count): (String, Option<String>, i64) = (row.get(0), row.get(1), row.get(2));
+            return Err(format!("{count} events are {status}: {reason:?}").into());
+        }
+        let sql = "select n.name, n.rows, f.rows from bench.rows('nexus') n join bench.rows('floor') f using (name)";
+        for row in self.admin.query(sql, &[]).await? {
+            let (name, rows, floor): (String, i64, i64) = (row.get(0), row.get(1), row.get(2));
+            let is_written =
+                ["event", "job", "delivery", "sales_order_line", "activity_log"].contains(&name.as_str());
+            if rows != floor || (is_written && rows == 0) {
+                return Err(format!("{name}: {rows} rows by the pipeline, {floor} by the floor").into());
+            }
+        }
+        Ok(())
+    }
+}
