@@ -42,6 +42,8 @@ pub enum Code {
     NotFound,
     /// There is one of that name already.
     AlreadyExists,
+    /// What was asked for does not fit the state that the thing is in.
+    WrongState,
     /// A defect: it says nothing about the request.
     Internal,
     /// No API key, or one that is not in force.
@@ -80,7 +82,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of `docs/errors.md`.
-    pub const ALL: [Code; 34] = [
+    pub const ALL: [Code; 35] = [
         Code::InvalidManifest,
         Code::UnknownKind,
         Code::MalformedBody,
@@ -98,6 +100,7 @@ impl Code {
         Code::InvalidArgument,
         Code::NotFound,
         Code::AlreadyExists,
+        Code::WrongState,
         Code::Internal,
         Code::Unauthorized,
         Code::MissingScope,
@@ -142,6 +145,7 @@ impl Code {
             Code::InvalidArgument => "NX403",
             Code::NotFound => "NX404",
             Code::AlreadyExists => "NX405",
+            Code::WrongState => "NX406",
             Code::Internal => "NX500",
             Code::Unauthorized => "NX501",
             Code::MissingScope => "NX502",

@@ -87,6 +87,7 @@ extension_sql_file!("../../sql/functions/claim.sql", name = "claim", requires = 
 extension_sql_file!("../../sql/functions/renew_leases.sql", name = "renew_leases", requires = ["require"]);
 extension_sql_file!("../../sql/functions/settle.sql", name = "settle", requires = ["emit"]);
 extension_sql_file!("../../sql/functions/complete_job.sql", name = "complete_job", requires = ["settle"]);
+extension_sql_file!("../../sql/functions/change_job.sql", name = "change_job", requires = ["audit"]);
 extension_sql_file!(
     "../../sql/functions/read_domain_events.sql",
     name = "read_domain_events",

@@ -30,6 +30,10 @@ pub struct Caller {
 #[derive(Debug)]
 pub struct Reader(pub Caller);
 
+/// A caller who may have things done: events read again, jobs tried again, events replayed.
+#[derive(Debug)]
+pub struct Writer(pub Caller);
+
 /// A caller who may change configuration.
 #[derive(Debug)]
 pub struct Administrator(pub Caller);
@@ -139,6 +143,14 @@ impl<S: Sync> FromRequestParts<S> for Reader {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         Caller::from_request_parts(parts, state).await?.require("read").map(Self)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Writer {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        Caller::from_request_parts(parts, state).await?.require("write").map(Self)
     }
 }
 

@@ -85,7 +85,9 @@ pub const fn status(code: Code) -> StatusCode {
             StatusCode::NOT_FOUND
         }
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-        Code::AlreadyExists | Code::CallbackNotExpected | Code::RequestUnderWay => StatusCode::CONFLICT,
+        Code::AlreadyExists | Code::WrongState | Code::CallbackNotExpected | Code::RequestUnderWay => {
+            StatusCode::CONFLICT
+        }
         Code::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         Code::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -144,9 +146,10 @@ impl From<tokio_postgres::Error> for Error {
     /// Our own errors keep their words. Others are for the log: they may name what the caller must not learn.
     fn from(error: tokio_postgres::Error) -> Self {
         if let Some(raised) = error.as_db_error()
-            && let Some(code) = raised.detail().and_then(code_of_detail)
+            && let Some((code, parameter)) = raised.detail().and_then(code_of_detail)
         {
-            return Self { hint: raised.hint().map(str::to_owned), ..Self::new(code, raised.message()) };
+            let hint = raised.hint().map(str::to_owned);
+            return Self { hint, parameter, ..Self::new(code, raised.message()) };
         }
         if Trouble::of(&error) == Trouble::Data {
             tracing::info!(error = %Chain(&error), "the database cannot hold what a request gave");
@@ -184,9 +187,11 @@ impl Error {
     }
 }
 
-fn code_of_detail(detail: &str) -> Option<Code> {
+/// The code, and the place in what was given where one is known.
+fn code_of_detail(detail: &str) -> Option<(Code, Option<String>)> {
     let detail: Value = serde_json::from_str(detail).ok()?;
-    Code::parse(detail.get("code")?.as_str()?)
+    let path = detail.get("path").and_then(Value::as_str).map(str::to_owned);
+    Some((Code::parse(detail.get("code")?.as_str()?)?, path))
 }
 
 /// What a failed statement says about trying again.
@@ -329,7 +334,11 @@ mod tests {
 
     #[test]
     fn our_own_database_errors_are_recognised_by_their_detail() {
-        assert_eq!(code_of_detail(r#"{"code": "NX404", "more": 1}"#), Some(Code::NotFound));
+        assert_eq!(code_of_detail(r#"{"code": "NX404", "more": 1}"#), Some((Code::NotFound, None)));
+        assert_eq!(
+            code_of_detail(r#"{"code": "NX101", "path": "type"}"#),
+            Some((Code::InvalidManifest, Some("type".to_owned())))
+        );
         assert_eq!(code_of_detail("Key (a)=(b) already exists."), None);
         assert_eq!(code_of_detail(r#"{"code": "NX999"}"#), None);
     }

@@ -44,7 +44,7 @@ pub const LISTEN: &str = "listen nexus_doorbell";
 /// Tenants with deliveries due.
 pub const DUE_TENANTS: &str = "select tenant_id from nexus.due_tenants($1)";
 /// Leases some of a tenant's deliveries.
-pub const CLAIM: &str = "select delivery_id, environment_id, environment, kind, destination_id, attempt, trace_id, url,
+pub const CLAIM: &str = "select delivery_id, environment_id, environment, kind, destination_id, attempt, former_attempts, trace_id, url,
         definition, job_id, is_callback_timeout, event_id, entity_kind, entity_id, normalized_payload, domain_event_id,
         event_type, schema_version, entity_version, dedupe_key, changed, payload, event_created_at
     from nexus.claim($1, $2, $3, make_interval(secs => $4))";
@@ -56,6 +56,11 @@ pub const RENEW_LEASES: &str = "select nexus.renew_leases($1, $2, $3, make_inter
 pub const RELEASE_LEASES: &str = "select nexus.release_leases($1, $2, $3)";
 /// Ends a job by its callback.
 pub const COMPLETE_JOB: &str = "select nexus.complete_job($1, $2, $3, $4, $5, $6, $7)";
+
+/// Tries a job that ended badly again.
+pub const RETRY_JOB: &str = "select nexus.retry_job($1, $2, $3)";
+/// Ends a job that has not ended.
+pub const CANCEL_JOB: &str = "select nexus.cancel_job($1, $2, $3)";
 
 /// Keeps a wrapped data key unless the tenant has one.
 pub const PUT_DATA_KEY: &str = "select nexus.put_data_key($1, $2, $3, $4)";
@@ -146,6 +151,23 @@ pub const MANIFEST_OF_CONNECTOR: &str = "select m.manifest, c.settings from nexu
     join nexus.connector_type m on m.connector_type = c.connector_type
         and coalesce(m.version = case when $4 then $5 else c.pinned_version end, m.is_current)
     where c.tenant_id = $1 and c.connector_id = $3 and ($2::uuid is null or c.environment_id = $2)";
+/// Registers a manifest; its version.
+pub const REGISTER_CONNECTOR_TYPE: &str = "select nexus.register_connector_type($1)";
+/// Makes a version of a connector type the current one.
+pub const USE_CONNECTOR_TYPE_VERSION: &str = "select nexus.use_connector_type_version($1, $2)";
+/// What another manifest would change in a tenant's environment.
+pub const PREVIEW_MAPPING: &str = "select jsonb_build_object('kind', p.kind, 'entity_id', p.entity_id,
+        'field', p.field, 'old', p.old, 'new', p.new)::text
+    from nexus.preview_mapping($1, $3, $4, coalesce($5, '-infinity'), $2) p";
+/// Reads events again; how far it came.
+pub const REPROCESS: &str =
+    "select events, quarantined, entities, next_event_id from nexus.reprocess($1, $2, $3)";
+/// Every setting that applies to a flow.
+pub const EFFECTIVE_SETTINGS: &str = "select coalesce(jsonb_agg(to_jsonb(s)), '[]')::text
+    from nexus.effective_settings($1, $2) s";
+/// Which flows hear of an event, and why others do not.
+pub const EXPLAIN_ROUTING: &str = "select coalesce(jsonb_agg(to_jsonb(r)), '[]')::text
+    from nexus.explain_routing($1, $2) r";
 /// A tenant's environments.
 pub const ENVIRONMENTS: &str =
     "select e.environment_id, e.name from nexus.environment e where e.tenant_id = $1 order by e.name";

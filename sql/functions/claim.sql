@@ -3,7 +3,7 @@
 create function nexus.claim(tenant_id uuid, worker text, slots integer, lease interval default interval '60 seconds')
 returns table (
     delivery_id uuid, environment_id uuid, environment text, kind text, destination_id uuid, attempt integer,
-    trace_id text, created_at timestamptz, url text, definition jsonb,
+    former_attempts integer, trace_id text, created_at timestamptz, url text, definition jsonb,
     job_id uuid, is_callback_timeout boolean, event_id uuid, entity_kind text, entity_id uuid, normalized_payload jsonb,
     domain_event_id uuid, event_type text, schema_version integer, entity_version bigint, dedupe_key text,
     changed text[], payload jsonb, event_created_at timestamptz
@@ -53,7 +53,7 @@ begin
       and j.status in ('pending', 'retry', 'dispatched');
 
     return query
-    select d.delivery_id, d.environment_id, e.name, d.kind, d.destination_id, d.attempt, d.trace_id, d.created_at,
+    select d.delivery_id, d.environment_id, e.name, d.kind, d.destination_id, d.attempt, d.former_attempts, d.trace_id, d.created_at,
            coalesce(f.definition ->> 'execution_url', s.url), f.definition,
            j.job_id, coalesce(j.status = 'awaiting_callback', false), coalesce(j.event_id, v.event_id),
            coalesce(j.entity_kind, v.entity_kind), coalesce(j.entity_id, v.entity_id), j.normalized_payload,

@@ -4,9 +4,14 @@ create function nexus.register_connector_type(manifest jsonb) returns integer
 language plpgsql security definer
 set search_path to pg_catalog, nexus, pg_temp
 as $$
+declare
+    version integer;
 begin
     perform nexus._require_role('nexus_gateway', 'nexus_admin');
-    return nexus._register_manifest($1);
+    version := nexus._register_manifest($1);
+    perform nexus._audit('00000000-0000-0000-0000-000000000000', null, 'connector_type.registered', 'connector_type', null,
+                         jsonb_build_object('connector_type', $1 ->> 'type', 'version', version));
+    return version;
 end;
 $$;
 comment on function nexus.register_connector_type(jsonb) is
@@ -26,13 +31,15 @@ begin
     update nexus.connector_type t set is_current = false
     where t.connector_type = $1 and t.is_current and t.version <> $2;
     update nexus.connector_type t set is_current = true where t.connector_type = $1 and t.version = $2;
+    perform nexus._audit('00000000-0000-0000-0000-000000000000', null, 'connector_type.version_chosen', 'connector_type', null,
+                         jsonb_build_object('connector_type', $1, 'version', $2));
 end;
 $$;
 comment on function nexus.use_connector_type_version(text, integer) is
     'Makes a version of a connector type the current one, such as the one before. What is stored changes with nexus.reprocess.';
 
 create function nexus.preview_mapping(
-    tenant_id uuid, connector_type text, manifest jsonb, since timestamptz default '-infinity'
+    tenant_id uuid, connector_type text, manifest jsonb, since timestamptz default '-infinity', environment_id uuid default null
 ) returns table (kind text, entity_id uuid, field text, old jsonb, new jsonb)
 language plpgsql stable security definer
 set search_path to pg_catalog, nexus, pg_temp
@@ -55,6 +62,7 @@ begin
     for read in
         select c.connector_id from nexus.connector c
         where c.tenant_id = $1 and c.connector_type = $2 and c.is_active and c.pinned_version is null
+          and (c.environment_id = $5 or $5 is null)
         order by c.connector_id
     loop
         batch := array(
@@ -77,5 +85,5 @@ begin
     end loop;
 end;
 $$;
-comment on function nexus.preview_mapping(uuid, text, jsonb, timestamptz) is
-    'What another manifest would change, were the events of the tenant''s connectors of its type read again with it: a row for each field of each golden entity, and for each event (kind event) whose status would differ. Nothing is written.';
+comment on function nexus.preview_mapping(uuid, text, jsonb, timestamptz, uuid) is
+    'What another manifest would change, were the events of the tenant''s connectors of its type, or of one environment''s, read again with it: a row for each field of each golden entity, and for each event (kind event) whose status would differ. Nothing is written.';

@@ -8,7 +8,8 @@ set enable_seqscan to off
 as $$
 #variable_conflict use_column
 declare
-    known constant text[] := array['connector_id', 'connector_type', 'event_ids', 'status', 'since', 'next_event_id'];
+    known constant text[] := array['environment_id', 'connector_id', 'connector_type', 'event_ids', 'status', 'since',
+                                     'next_event_id'];
     unknown text;
     chosen uuid[];
     outcome record;
@@ -32,6 +33,7 @@ begin
         select e.event_id from nexus.event e
         where e.tenant_id = $1
           and e.erased_at is null
+          and (not $2 ? 'environment_id' or e.environment_id = ($2 ->> 'environment_id')::uuid)
           and (not $2 ? 'event_ids' or e.event_id in (select i::uuid from jsonb_array_elements_text($2 -> 'event_ids') i))
           and (not $2 ? 'status' or e.status = $2 ->> 'status')
           and (not $2 ? 'connector_id' or e.connector_id = ($2 ->> 'connector_id')::uuid)
@@ -65,6 +67,7 @@ declare
     chosen constant uuid[] := array(
         select c.connector_id from nexus.connector c
         where c.tenant_id = $1 and c.is_active
+          and (not $2 ? 'environment_id' or c.environment_id = ($2 ->> 'environment_id')::uuid)
           and (not $2 ? 'connector_id' or c.connector_id = ($2 ->> 'connector_id')::uuid)
           and (not $2 ? 'connector_type' or c.connector_type = $2 ->> 'connector_type')
         order by c.connector_id);

@@ -86,7 +86,7 @@ as $$
 begin
     return jsonb_build_object(
         'domain_event_id', domain_event_id, 'environment_id', environment_id, 'event_type', 'job.' || status,
-        'dedupe_key', job_id || ':' || status, 'trace_id', trace_id, 'event_id', event_id, 'changed', jsonb_build_array('status'),
+        'dedupe_key', job_id || ':' || attempt || ':' || status, 'trace_id', trace_id, 'event_id', event_id, 'changed', jsonb_build_array('status'),
         'payload', jsonb_strip_nulls(jsonb_build_object(
             'job_id', job_id, 'flow_id', flow_id, 'status', status, 'attempt', attempt,
             'entity', jsonb_build_object('kind', entity_kind, 'entity_id', entity_id),

@@ -78,6 +78,7 @@ create table nexus.delivery (
     domain_event_id uuid,
     trace_id        text not null,
     attempt         integer not null default 0,
+    former_attempts integer not null default 0,
     due_at          timestamptz not null,
     leased_until    timestamptz,
     leased_by       text,
@@ -90,7 +91,8 @@ create table nexus.delivery (
 ) with (fillfactor = 70);
 comment on table nexus.delivery is 'The queue: only live work. A row goes when its delivery has ended.';
 comment on column nexus.delivery.destination_id is 'The flow (job) or the webhook subscription it is for.';
-comment on column nexus.delivery.attempt is 'Attempts begun so far.';
+comment on column nexus.delivery.attempt is 'Attempts begun so far; of a job that was retried by hand, also those of its deliveries before.';
+comment on column nexus.delivery.former_attempts is 'Attempts of the deliveries before: the retry policy does not count them.';
 comment on column nexus.delivery.leased_until is 'Until then a dispatcher works on it; afterwards any may take it. Not indexed: a claim stays a HOT update.';
 create index delivery_due_at_idx on nexus.delivery (tenant_id, due_at);
 create index delivery_job_id_idx on nexus.delivery (tenant_id, job_id) where job_id is not null;

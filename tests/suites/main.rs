@@ -4,6 +4,7 @@
 
 mod attack;
 mod canary;
+mod connector_types;
 mod delivery;
 mod edge;
 mod flows;
@@ -12,6 +13,7 @@ mod handshakes;
 mod hooks;
 mod ingest;
 mod isolation;
+mod jobs;
 mod keys;
 mod lifecycle;
 mod mapping;

@@ -16,9 +16,9 @@ use uuid::Uuid;
 static DATABASE: LazyLock<Database> = LazyLock::new(|| SHARED.database());
 
 /// An invented platform, so that its mapping can change without any other test seeing it.
-struct Platform(&'static str);
+pub struct Platform(pub &'static str);
 
-const FIRST: &str = r#"
+pub const FIRST: &str = r#"
     order_number = "$.number"
     order_status = { path = "$.state", map = { open = "confirmed", done = "completed" }, default = "unknown" }
     note = "$.remark"
@@ -26,19 +26,19 @@ const FIRST: &str = r#"
 "#;
 
 /// Other words for the states, another place for the number, and no notes.
-const SECOND: &str = r#"
+pub const SECOND: &str = r#"
     order_number = { template = "N-{number}", with = { number = "$.number" } }
     order_status = { path = "$.state", map = { open = "pending", done = "completed", lost = "cancelled" }, default = "unknown" }
     email = "$.mail"
 "#;
 
 impl Platform {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self(format!("platform-{}", Uuid::new_v4().simple()).leak())
     }
 
     /// Its manifest with these fields, and the path at which an order's id stands.
-    fn manifest(&self, id: &str, fields: &str) -> Value {
+    pub fn manifest(&self, id: &str, fields: &str) -> Value {
         let toml = format!(
             r#"
             type = "{}"
@@ -68,7 +68,7 @@ impl Platform {
     }
 }
 
-fn order(id: u32, at: Timestamp, fields: Value) -> Webhook {
+pub fn order(id: u32, at: Timestamp, fields: Value) -> Webhook {
     let mut body = json!({ "id": id, "at": at });
     body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
     shopify("order", &body, at)

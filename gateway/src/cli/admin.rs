@@ -1,8 +1,10 @@
 //! `nexus admin`: what an operator sets up by hand or by script.
 
+mod connector_type;
 mod create;
 mod keys;
 mod master_key;
+mod reprocess;
 mod roles;
 mod secret;
 mod tenant;
@@ -83,6 +85,10 @@ enum Command {
     DeleteTenant(tenant::DeleteTenant),
     /// Take a customer out of everything: the right to be forgotten
     EraseCustomer(tenant::EraseCustomer),
+    /// Register a connector type's manifest and make it the current one
+    RegisterConnectorType(connector_type::RegisterConnectorType),
+    /// Read events again with the mappings as they are now; can be interrupted and resumed
+    Reprocess(reprocess::Reprocess),
     /// Run the regular upkeep now
     Maintain,
 }
@@ -127,6 +133,8 @@ impl Command {
             Self::ExportTenant(command) => command.run(context).await,
             Self::DeleteTenant(command) => command.run(context).await,
             Self::EraseCustomer(command) => command.run(context).await,
+            Self::RegisterConnectorType(command) => command.run(context).await,
+            Self::Reprocess(command) => command.run(context).await,
             Self::Maintain => maintain(context).await,
         }
     }

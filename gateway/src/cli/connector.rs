@@ -55,7 +55,7 @@ pub fn run(arguments: Arguments) -> Result<(), StartError> {
 }
 
 /// The connector that is meant: a folder or manifest, a type below `connectors/`, or one that comes with Nexus.
-fn named(name: &str) -> Result<Connector, StartError> {
+pub(super) fn named(name: &str) -> Result<Connector, StartError> {
     let local = Path::new(FOLDER).join(name);
     let manifest = [Path::new(name), &local].into_iter().find_map(manifest_at);
     let text = match &manifest {

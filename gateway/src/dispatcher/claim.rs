@@ -21,6 +21,8 @@ pub struct Claimed {
     pub destination_id: Uuid,
     /// The attempt's number, from 1.
     pub attempt: i32,
+    /// Attempts before a person had the job tried again: the retry policy does not count them.
+    pub former_attempts: i32,
     /// The trace it belongs to.
     pub trace_id: String,
     /// Where to; `None` when the flow or subscription is gone.
@@ -80,6 +82,7 @@ impl Claimed {
             environment: row.try_get("environment")?,
             destination_id: row.try_get("destination_id")?,
             attempt: row.try_get("attempt")?,
+            former_attempts: row.try_get("former_attempts")?,
             trace_id: row.try_get("trace_id")?,
             url: row.try_get("url")?,
             work,

@@ -132,7 +132,7 @@ fn next(
         }
         Err(not_sent) => Answer::Failure(not_sent.class),
     };
-    let number = u32::try_from(claimed.attempt).unwrap_or(1);
+    let number = u32::try_from(claimed.attempt - claimed.former_attempts).unwrap_or(1);
     match &claimed.work {
         // The destination is gone for good.
         _ if claimed.url.is_none() => Next::Dead,
@@ -293,6 +293,7 @@ mod tests {
             environment: "prod".to_owned(),
             destination_id: Uuid::nil(),
             attempt: 1,
+            former_attempts: 0,
             trace_id: "0".repeat(32),
             url: Some("https://example.com/".to_owned()),
             work,
@@ -356,6 +357,14 @@ mod tests {
         let dead = report(&job(), 503, r#"{"error": {"code": "SKU_NOT_FOUND"}}"#);
         assert_eq!((dead.outcome, dead.error_code.as_deref()), ("dead", Some("SKU_NOT_FOUND")));
         assert_eq!(report(&job(), 503, "").outcome, "retry");
+    }
+
+    #[test]
+    fn a_job_that_is_tried_again_has_all_its_attempts() {
+        let last = Claimed { attempt: 5, ..job() };
+        assert_eq!(report(&last, 503, "").outcome, "dead");
+        let again = Claimed { attempt: 6, former_attempts: 5, ..job() };
+        assert_eq!(report(&again, 503, "").outcome, "retry");
     }
 
     #[test]

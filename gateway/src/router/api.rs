@@ -6,6 +6,7 @@ use crate::routes::{api_keys, catalogue, connectors, events, flows, jobs, lists,
 use crate::sql;
 
 const READ: crate::openapi::Access = Scope("read");
+const WRITE: crate::openapi::Access = Scope("write");
 const ADMIN: crate::openapi::Access = Scope("admin");
 
 /// All of it.
@@ -122,6 +123,27 @@ fn configuration(paths: Documented) -> Documented {
                 anything(),
             ),
         )
+        .post(
+            "/connector-types",
+            catalogue::register,
+            on("connectors", Platform, "Register a manifest and make it the current one of its type")
+                .takes::<catalogue::ConnectorManifest>()
+                .gives(201, "The type", &["connector_type", "version"]),
+        )
+        .patch(
+            "/connector-types/{connector_type}",
+            catalogue::update,
+            on("connectors", Platform, "Make a version of a connector type the current one")
+                .takes::<catalogue::ConnectorTypeChanges>()
+                .answers(200, "The type", anything()),
+        )
+        .post(
+            "/connector-types/{connector_type}/preview",
+            catalogue::preview,
+            on("connectors", ADMIN, "Show what another manifest would change; nothing is written")
+                .takes::<catalogue::Preview>()
+                .answers(200, "A line for each field of each entity", anything()),
+        )
         .get(
             "/connectors",
             lists::connectors,
@@ -171,6 +193,15 @@ fn configuration(paths: Documented) -> Documented {
             on("flows", ADMIN, "Change a flow, or switch it off and on")
                 .takes::<flows::FlowChanges>()
                 .shows(&sql::FLOWS),
+        )
+        .get(
+            "/flows/{flow_id}/effective-settings",
+            flows::effective_settings,
+            on("flows", READ, "Show every setting that applies to a flow, and whence").gives(
+                200,
+                "The settings",
+                &["flow_id", "settings"],
+            ),
         )
         .delete(
             "/flows/{flow_id}",
@@ -244,8 +275,33 @@ fn history(paths: Documented) -> Documented {
             events::single,
             on("events", "Show an event, with headers and body").shows(&sql::EVENTS),
         )
+        .get(
+            "/events/{event_id}/routing",
+            events::routing,
+            on("events", "Show which flows hear of an event, and why others do not").gives(
+                200,
+                "The reasons",
+                &["event_id", "routing"],
+            ),
+        )
+        .post(
+            "/events/{event_id}/reprocess",
+            events::reprocess,
+            about("events", WRITE, "Read an event again with the mapping as it is now").shows(&sql::EVENTS),
+        )
         .get("/jobs", lists::jobs, on("jobs", "List jobs").lists(&sql::JOBS))
         .get("/jobs/{job_id}", lists::job, on("jobs", "Show a job, with its attempts").shows(&sql::JOBS))
+        .post(
+            "/jobs/{job_id}/retry",
+            jobs::retry,
+            about("jobs", WRITE, "Try a failed or dead job again, with all of its flow's attempts")
+                .shows(&sql::JOBS),
+        )
+        .post(
+            "/jobs/{job_id}/cancel",
+            jobs::cancel,
+            about("jobs", WRITE, "End a job that has not ended").shows(&sql::JOBS),
+        )
         .post(
             "/jobs/{job_id}/callback",
             jobs::callback,

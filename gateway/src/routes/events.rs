@@ -1,18 +1,19 @@
-//! Inbound events with their bodies, traces, and domain events of the outbox.
+//! Inbound events with their bodies, read again, and where they went; traces, and domain events of the outbox.
 
 use super::page::{default_limit, limit, page_of, single_text};
 use super::{JsonText, id};
 use crate::app::App;
-use crate::auth::Reader;
+use crate::auth::{Caller, Reader, Writer};
 use crate::error::Error;
 use crate::sql;
 use axum::Json;
 use axum::extract::{Path, RawQuery, State};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::Arc;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{Json as SqlJson, Type};
+use uuid::Uuid;
 
 /// One event, with headers and body as they were received.
 pub async fn single(
@@ -20,8 +21,45 @@ pub async fn single(
     Reader(caller): Reader,
     Path(event_id): Path<String>,
 ) -> Result<Json<Value>, Error> {
-    let event = single_text(&app, &caller, &sql::EVENTS, &event_id).await?;
-    let event_id = id(sql::EVENTS.thing, &event_id)?;
+    show(&app, &caller, &event_id).await.map(Json)
+}
+
+/// Reads an event again with its connector's mapping as it is now, and shows it as it is then.
+pub async fn reprocess(
+    State(app): State<Arc<App>>,
+    Writer(caller): Writer,
+    Path(event_id): Path<String>,
+) -> Result<Json<Value>, Error> {
+    let object_id = id(sql::EVENTS.thing, &event_id)?;
+    // One that the key may not see is not read again either.
+    show(&app, &caller, &event_id).await?;
+    let filter = json!({ "event_ids": [object_id], "environment_id": caller.environment_id });
+    let parameters =
+        &[(&caller.tenant_id as _, Type::UUID), (&SqlJson(filter) as _, Type::JSONB), (&1 as _, Type::INT4)];
+    app.database.act(&caller.actor(), sql::REPROCESS, parameters).await?;
+    // What changed may have made jobs and domain events.
+    app.doorbell.ring();
+    show(&app, &caller, &event_id).await.map(Json)
+}
+
+/// For each flow and each record of an event, whether the flow hears of it, and why.
+pub async fn routing(
+    State(app): State<Arc<App>>,
+    Reader(caller): Reader,
+    Path(event_id): Path<String>,
+) -> Result<JsonText, Error> {
+    let event_id: Uuid = id(sql::EVENTS.thing, &event_id)?;
+    let parameters = &[(&caller.tenant_id as _, Type::UUID), (&event_id as _, Type::UUID)];
+    let rows =
+        app.database.read(caller.tenant_id, caller.environment_id, sql::EXPLAIN_ROUTING, parameters).await?;
+    let row = rows.first().ok_or_else(|| Error::not_found("event", event_id))?;
+    let routing: &str = row.try_get(0)?;
+    Ok(JsonText(format!("{{\"event_id\":\"{event_id}\",\"routing\":{routing}}}")))
+}
+
+async fn show(app: &App, caller: &Caller, event_id: &str) -> Result<Value, Error> {
+    let event = single_text(app, caller, &sql::EVENTS, event_id).await?;
+    let event_id = id(sql::EVENTS.thing, event_id)?;
     let parameters = &[
         (&caller.tenant_id as _, Type::UUID),
         (&caller.environment_id as _, Type::UUID),
@@ -38,7 +76,7 @@ pub async fn single(
     let mut event: Value = serde_json::from_str(&event).unwrap_or_default();
     event["body"] = body.into();
     event["body_encoding"] = encoding.into();
-    Ok(Json(event))
+    Ok(event)
 }
 
 /// The timeline of a trace, oldest step first.

@@ -3,7 +3,7 @@
 use super::page::single_text;
 use super::{JsonBody, JsonText, SHOWN_ONCE, id};
 use crate::app::App;
-use crate::auth::Administrator;
+use crate::auth::{Administrator, Reader};
 use crate::configuration::SIGNING;
 use crate::db::Parameters;
 use crate::error::Error;
@@ -88,6 +88,23 @@ pub async fn update(
     ];
     app.database.act(&caller.actor(), sql::UPDATE_FLOW, parameters).await?;
     single_text(&app, &caller, &sql::FLOWS, &flow_id).await.map(JsonText)
+}
+
+/// Every setting that applies to a flow, and whence: its own, its connectors', the platform's.
+pub async fn effective_settings(
+    State(app): State<Arc<App>>,
+    Reader(caller): Reader,
+    Path(flow_id): Path<String>,
+) -> Result<JsonText, Error> {
+    let flow_id: Uuid = id("flow", &flow_id)?;
+    let parameters: &Parameters<'_> = &[(&caller.tenant_id, Type::UUID), (&flow_id, Type::UUID)];
+    let rows = app
+        .database
+        .read(caller.tenant_id, caller.environment_id, sql::EFFECTIVE_SETTINGS, parameters)
+        .await?;
+    let row = rows.first().ok_or_else(|| Error::not_found("flow", flow_id))?;
+    let settings: &str = row.try_get(0)?;
+    Ok(JsonText(format!("{{\"flow_id\":\"{flow_id}\",\"settings\":{settings}}}")))
 }
 
 /// Removes a flow and its secrets, and cancels its jobs that have not ended.

@@ -1,7 +1,11 @@
-//! Callbacks: how an execution endpoint that answered 202 reports the end of its job.
+//! Callbacks, how an execution endpoint that answered 202 reports the end of its job; and what people do with
+//! jobs: try them again, cancel them.
 
-use super::{JsonBody, id};
+use super::page::single;
+use super::{JsonBody, JsonText, id};
 use crate::app::App;
+use crate::auth::{Caller, Writer};
+use crate::db::Parameters;
 use crate::error::Error;
 use crate::sql;
 use axum::Json;
@@ -82,6 +86,35 @@ pub async fn callback(
         // A token is made for jobs that exist; whoever has one for another learns nothing.
         _ => Err(wrong_token()),
     }
+}
+
+/// Tries a failed or dead job again, with all of its flow's attempts.
+pub async fn retry(
+    State(app): State<Arc<App>>,
+    Writer(caller): Writer,
+    Path(job_id): Path<String>,
+) -> Result<JsonText, Error> {
+    let job = change(&app, &caller, sql::RETRY_JOB, &job_id).await?;
+    app.doorbell.ring();
+    Ok(job)
+}
+
+/// Ends a job that has not ended.
+pub async fn cancel(
+    State(app): State<Arc<App>>,
+    Writer(caller): Writer,
+    Path(job_id): Path<String>,
+) -> Result<JsonText, Error> {
+    change(&app, &caller, sql::CANCEL_JOB, &job_id).await
+}
+
+/// Changes a job, and shows it as it is then.
+async fn change(app: &App, caller: &Caller, statement: &str, job_id: &str) -> Result<JsonText, Error> {
+    let object_id = id("job", job_id)?;
+    let parameters: &Parameters<'_> =
+        &[(&caller.tenant_id, Type::UUID), (&caller.environment_id, Type::UUID), (&object_id, Type::UUID)];
+    app.database.act(&caller.actor(), statement, parameters).await?;
+    single(app, caller, &sql::JOBS, job_id).await
 }
 
 /// Checked in memory, before the database is asked anything. Any of the tenant's data keys may have made it.
