@@ -1,14 +1,16 @@
 //! Which flows and subscriptions a change goes to.
 
 mod flow;
+mod headers;
 
 pub use flow::{Change, Effective, Flow, FlowDefinition, PricingMode};
 
 use crate::error::{Code, Error};
+use serde_json::Value;
 use url::Url;
 
-/// Checks a subscription's target and patterns.
-pub fn check_subscription(url: &str, event_types: &[String]) -> Result<(), Error> {
+/// Checks a subscription's target, its patterns and the headers of its requests.
+pub fn check_subscription(url: &str, event_types: &[String], headers: &Value) -> Result<(), Error> {
     check_url(url).map_err(|reason| Error::new(Code::InvalidSubscription, reason).at("$.url"))?;
     if event_types.is_empty() {
         let message = "a subscription needs at least one event type";
@@ -26,7 +28,7 @@ pub fn check_subscription(url: &str, event_types: &[String]) -> Result<(), Error
                 .hint("write a type such as order.created, a family such as order.*, or *"));
         }
     }
-    Ok(())
+    headers::check_headers(headers)
 }
 
 /// Whether one of a subscription's patterns covers the event type: `*`, the type itself, or `family.*`.
@@ -74,11 +76,12 @@ mod tests {
 
     #[test]
     fn a_subscription_names_the_pattern_it_refuses() {
+        let none = serde_json::json!({});
         let patterns = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
-        assert!(check_subscription("https://example.com", &patterns(&["order.*", "*"])).is_ok());
-        let error = check_subscription("https://example.com", &patterns(&["order.created", "or*der"]));
+        assert!(check_subscription("https://example.com", &patterns(&["order.*", "*"]), &none).is_ok());
+        let error = check_subscription("https://example.com", &patterns(&["order.created", "or*der"]), &none);
         assert_eq!(error.expect_err("refused").path.as_deref(), Some("$.event_types[1]"));
-        assert!(check_subscription("https://example.com", &[]).is_err());
+        assert!(check_subscription("https://example.com", &[], &none).is_err());
     }
 
     #[test]

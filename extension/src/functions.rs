@@ -55,8 +55,8 @@ fn _check_flow(definition: JsonB) -> Result<()> {
 
 /// Refuses a subscription that cannot work, naming the place.
 #[pg_extern(immutable, parallel_safe)]
-fn _check_subscription(url: &str, event_types: Vec<String>) -> Result<()> {
-    routing::check_subscription(url, &event_types).map_err(report)
+fn _check_subscription(url: &str, event_types: Vec<String>, headers: JsonB) -> Result<()> {
+    routing::check_subscription(url, &event_types, &headers.0).map_err(report)
 }
 
 /// What a payload means: the canonical documents it gives, and nothing written. Without a topic its shape

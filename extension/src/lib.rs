@@ -52,6 +52,11 @@ extension_sql_file!(
     name = "create_subscription",
     requires = ["audit"]
 );
+extension_sql_file!(
+    "../../sql/functions/change_subscription.sql",
+    name = "change_subscription",
+    requires = ["audit"]
+);
 extension_sql_file!("../../sql/functions/secrets.sql", name = "secrets", requires = ["audit"]);
 extension_sql_file!("../../sql/functions/api_keys.sql", name = "api_keys", requires = ["audit"]);
 extension_sql_file!(
@@ -93,6 +98,7 @@ extension_sql_file!(
     name = "read_domain_events",
     requires = ["require"]
 );
+extension_sql_file!("../../sql/functions/replay.sql", name = "replay", requires = ["audit"]);
 extension_sql_file!("../../sql/functions/trace.sql", name = "trace", requires = ["require"]);
 
 // The end of things.

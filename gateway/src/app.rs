@@ -3,6 +3,7 @@
 use crate::body::Limits;
 use crate::configuration::Live;
 use crate::db::Database;
+use crate::dispatcher::send::Sender;
 use crate::hooks::batch::Ingest;
 use crate::hooks::keys::Keys;
 use crate::key_uses::KeyUses;
@@ -28,6 +29,8 @@ pub struct App {
     pub api_limit: Limiter,
     /// How many webhooks a connector may send.
     pub hook_limit: Limiter,
+    /// Makes test deliveries.
+    pub sender: Sender,
     /// Public keys that platforms sign with.
     pub keys: Keys,
     /// When API keys were last used.

@@ -6,7 +6,7 @@
 
 pub mod claim;
 mod desk;
-mod request;
+pub mod request;
 pub mod send;
 pub mod settle;
 pub mod target;

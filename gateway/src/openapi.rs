@@ -379,7 +379,15 @@ mod tests {
             "delete /api/v1/api-keys/{api_key_id}",
             "get /api/v1/nexus/orders/{sales_order_id}",
             "post /api/v1/jobs/{job_id}/callback",
+            "post /api/v1/events/{event_id}/reprocess",
+            "post /api/v1/jobs/{job_id}/retry",
+            "post /api/v1/jobs/{job_id}/cancel",
             "post /api/v1/portal/webhooks/subscribe",
+            "patch /api/v1/portal/webhooks/{subscription_id}",
+            "delete /api/v1/portal/webhooks/{subscription_id}",
+            "post /api/v1/portal/webhooks/{subscription_id}/rotate-secret",
+            "post /api/v1/portal/webhooks/{subscription_id}/test",
+            "post /api/v1/integrations/events/{event_id}/replay",
             "get /api/v1/activity",
         ] {
             assert!(found.contains(expected), "{expected} is not described");

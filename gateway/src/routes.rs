@@ -9,6 +9,7 @@ pub mod health;
 pub mod jobs;
 pub mod lists;
 pub mod page;
+pub mod replay;
 pub mod subscriptions;
 pub mod tenants;
 
@@ -20,6 +21,7 @@ use axum::http::{HeaderName, header};
 use axum::response::{IntoResponse, Response};
 use nexus_core::error::Code;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -71,6 +73,15 @@ fn without_value(error: serde_json::Error) -> String {
         }
         _ => said,
     }
+}
+
+/// Tells null from absent.
+pub fn given<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::deserialize(deserializer).map(Some)
 }
 
 /// An id out of a path. What is no id names nothing.

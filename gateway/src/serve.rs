@@ -72,7 +72,7 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
             database.clone(),
             Arc::clone(&configuration),
             Arc::clone(&doorbell),
-            sender,
+            sender.clone(),
             &settings,
         );
         Some(tokio::spawn(dispatcher.run(stop.clone(), settings.shutdown)))
@@ -92,6 +92,7 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
         doorbell,
         api_limit: Limiter::new("api-key", settings.api_rate),
         hook_limit: Limiter::new("connector", settings.hook_rate),
+        sender,
         keys,
         key_uses: Arc::clone(&key_uses),
         vault: Vault::new(master_keys),

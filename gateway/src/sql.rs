@@ -46,7 +46,7 @@ pub const DUE_TENANTS: &str = "select tenant_id from nexus.due_tenants($1)";
 /// Leases some of a tenant's deliveries.
 pub const CLAIM: &str = "select delivery_id, environment_id, environment, kind, destination_id, attempt, former_attempts, trace_id, url,
         definition, job_id, is_callback_timeout, event_id, entity_kind, entity_id, normalized_payload, domain_event_id,
-        event_type, schema_version, entity_version, dedupe_key, changed, payload, event_created_at
+        event_type, schema_version, entity_version, dedupe_key, changed, payload, event_created_at, headers
     from nexus.claim($1, $2, $3, make_interval(secs => $4))";
 /// Reports attempts.
 pub const SETTLE: &str = "select nexus.settle($1, $2, $3)";
@@ -113,7 +113,16 @@ pub const CREATE_CONNECTOR: &str = "select nexus.create_connector($1, $2, $3, $4
 /// Makes a flow.
 pub const CREATE_FLOW: &str = "select nexus.create_flow($1, $2, $3, $4)";
 /// Makes a subscription.
-pub const CREATE_SUBSCRIPTION: &str = "select nexus.create_subscription($1, $2, $3, $4, $5)";
+pub const CREATE_SUBSCRIPTION: &str = "select nexus.create_subscription($1, $2, $3, $4, $5, $6)";
+/// Changes a subscription.
+pub const UPDATE_SUBSCRIPTION: &str = "select nexus.update_subscription($1, $2, $3, $4)";
+/// Removes a subscription.
+pub const DELETE_SUBSCRIPTION: &str = "select nexus.delete_subscription($1, $2, $3)";
+/// Queues domain events once more; how many deliveries, and where the next page begins.
+pub const REPLAY_PAGE: &str = "select deliveries, next_event_id from nexus.replay_page($1, $2, $3)";
+/// Whether a domain event is there.
+pub const HAS_DOMAIN_EVENT: &str = "select from nexus.domain_event e
+    where e.tenant_id = $1 and e.environment_id = $2 and e.domain_event_id = $3";
 /// Binds a login to a tenant, or to one environment of it.
 pub const BIND_ROLE: &str = "select nexus.bind_role($1::text::name, $2, $3)";
 /// The statement that creates a login, quoted by the server. $2 is a SCRAM verifier, not a password.

@@ -6,7 +6,7 @@ returns table (
     former_attempts integer, trace_id text, created_at timestamptz, url text, definition jsonb,
     job_id uuid, is_callback_timeout boolean, event_id uuid, entity_kind text, entity_id uuid, normalized_payload jsonb,
     domain_event_id uuid, event_type text, schema_version integer, entity_version bigint, dedupe_key text,
-    changed text[], payload jsonb, event_created_at timestamptz
+    changed text[], payload jsonb, event_created_at timestamptz, headers jsonb
 )
 language plpgsql security definer
 set search_path to pg_catalog, nexus, pg_temp
@@ -18,6 +18,26 @@ declare
     claimed uuid[];
 begin
     perform nexus._require_platform($1);
+    -- Deliveries of paused subscriptions are laid aside, so that the head of the queue is what can be sent. The lock
+    -- makes resuming wait, which then finds them.
+    while exists (select from nexus.webhook_subscription s where s.tenant_id = $1 and s.status = 'paused') loop
+        with head as (
+            select d.delivery_id, d.destination_id from nexus.delivery d
+            where d.tenant_id = $1 and d.due_at <= now() and (d.leased_until is null or d.leased_until < now())
+            order by d.due_at limit greatest($3 * 8, 200)
+        ), paused as (
+            select s.webhook_subscription_id from nexus.webhook_subscription s
+            where s.tenant_id = $1 and s.status = 'paused'
+              and s.webhook_subscription_id in (select h.destination_id from head h)
+            order by s.webhook_subscription_id for share
+        )
+        update nexus.delivery d set due_at = 'infinity', leased_until = null, leased_by = null
+        from head h join paused p on p.webhook_subscription_id = h.destination_id
+        where d.tenant_id = $1 and d.delivery_id = h.delivery_id
+          and (d.leased_until is null or d.leased_until < now());
+        exit when not found;
+    end loop;
+
     -- Round robin over destinations, within a bounded look at the head of the queue.
     with candidate as (
         select d.delivery_id, d.destination_id, d.due_at from nexus.delivery d
@@ -54,10 +74,11 @@ begin
 
     return query
     select d.delivery_id, d.environment_id, e.name, d.kind, d.destination_id, d.attempt, d.former_attempts, d.trace_id, d.created_at,
-           coalesce(f.definition ->> 'execution_url', s.url), f.definition,
+           coalesce(f.definition ->> 'execution_url', case when s.status <> 'disabled' then s.url end), f.definition,
            j.job_id, coalesce(j.status = 'awaiting_callback', false), coalesce(j.event_id, v.event_id),
            coalesce(j.entity_kind, v.entity_kind), coalesce(j.entity_id, v.entity_id), j.normalized_payload,
-           v.domain_event_id, v.event_type, v.schema_version, v.entity_version, v.dedupe_key, v.changed, v.payload, v.created_at
+           v.domain_event_id, v.event_type, v.schema_version, v.entity_version, v.dedupe_key, v.changed, v.payload, v.created_at,
+           s.headers
     from nexus.delivery d
     join nexus.environment e on e.tenant_id = $1 and e.environment_id = d.environment_id
     left join nexus.job j on j.tenant_id = $1 and j.job_id = d.job_id

@@ -13,7 +13,7 @@ comment on function nexus.normalize(text, text, bytea) is
 comment on function nexus._derived_id(uuid, uuid) is 'The id of what exists once for a pair, such as an event''s delivery to a subscription.';
 comment on function nexus._matches_event_type(text[], text) is 'Whether one of a subscription''s patterns covers an event type.';
 comment on function nexus._check_flow(jsonb) is 'Refuses a flow''s definition that cannot work, naming the place.';
-comment on function nexus._check_subscription(text, text[]) is 'Refuses a subscription that cannot work, naming the place.';
+comment on function nexus._check_subscription(text, text[], jsonb) is 'Refuses a subscription that cannot work, naming the place.';
 comment on function nexus.field_lineage(text, integer) is
     'Which places of a platform''s payloads feed which canonical field, by its current manifest or another version.';
 comment on function nexus._check_settings(text, jsonb) is

@@ -19,11 +19,11 @@ begin
            s.webhook_subscription_id, e.domain_event_id, e.trace_id, now(), now()
     from jsonb_to_recordset($2) as e(domain_event_id uuid, environment_id uuid, event_type text, trace_id text)
     join nexus.webhook_subscription s
-      on s.tenant_id = $1 and s.environment_id = e.environment_id and s.status = 'active'
+      on s.tenant_id = $1 and s.environment_id = e.environment_id and s.status <> 'disabled'
      and nexus._matches_event_type(s.event_types, e.event_type);
     get diagnostics queued = row_count;
     return queued;
 end;
 $$;
 comment on function nexus._emit(uuid, jsonb) is
-    'Writes domain events to the outbox and queues them for the subscriptions that want them; how many deliveries.';
+    'Writes domain events to the outbox and queues them for the subscriptions that want them, paused ones too; how many deliveries.';

@@ -32,6 +32,8 @@ begin
         latency_ms integer, error_class text, error text, response_headers jsonb, response_body text,
         next_attempt_at timestamptz, attempted_at timestamptz);
 
+    perform nexus._note_attempts($1, $3);
+
     -- Only the lease's holder, and only for the attempt it holds, decides what comes next.
     perform from nexus.delivery d
     where d.tenant_id = $1 and d.leased_by = worker

@@ -76,15 +76,21 @@ create table nexus.webhook_subscription (
     url                     text not null,
     event_types             text[] not null,
     description             text,
+    headers                 jsonb not null default '{}',
     status                  text not null default 'active',
     disabled_reason         text,
+    failing_since           timestamptz,
     created_at              timestamptz not null default now(),
     updated_at              timestamptz not null default now(),
     primary key (tenant_id, webhook_subscription_id),
     foreign key (tenant_id, environment_id) references nexus.environment,
     constraint webhook_subscription_event_types_some check (event_types <> '{}'),
+    constraint webhook_subscription_headers_object check (jsonb_typeof(headers) = 'object'),
     constraint webhook_subscription_status_known check (status in ('active', 'paused', 'disabled')),
     constraint webhook_subscription_disabled_why check ((status = 'disabled') = (disabled_reason is not null))
 );
 comment on table nexus.webhook_subscription is 'Who wants which domain events, and where.';
 comment on column nexus.webhook_subscription.event_types is 'Types such as order.created, or patterns such as order.* or *.';
+comment on column nexus.webhook_subscription.headers is 'Headers that its requests carry beside our own. Never secrets.';
+comment on column nexus.webhook_subscription.failing_since is
+    'The first failed attempt since the last success; null while it works. Five days of it disable the subscription.';

@@ -91,6 +91,7 @@ create table nexus.delivery (
 ) with (fillfactor = 70);
 comment on table nexus.delivery is 'The queue: only live work. A row goes when its delivery has ended.';
 comment on column nexus.delivery.destination_id is 'The flow (job) or the webhook subscription it is for.';
+comment on column nexus.delivery.due_at is 'Infinity while its subscription is paused.';
 comment on column nexus.delivery.attempt is 'Attempts begun so far; of a job that was retried by hand, also those of its deliveries before.';
 comment on column nexus.delivery.former_attempts is 'Attempts of the deliveries before: the retry policy does not count them.';
 comment on column nexus.delivery.leased_until is 'Until then a dispatcher works on it; afterwards any may take it. Not indexed: a claim stays a HOT update.';

@@ -22,6 +22,7 @@ mod rest;
 mod restore;
 mod rotation;
 mod schema;
+mod subscriptions;
 mod tenant_life;
 
 use nexus_tests::cluster::{Database, SHARED};

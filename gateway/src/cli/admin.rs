@@ -4,6 +4,7 @@ mod connector_type;
 mod create;
 mod keys;
 mod master_key;
+mod replay;
 mod reprocess;
 mod roles;
 mod secret;
@@ -89,6 +90,8 @@ enum Command {
     RegisterConnectorType(connector_type::RegisterConnectorType),
     /// Read events again with the mappings as they are now; can be interrupted and resumed
     Reprocess(reprocess::Reprocess),
+    /// Send domain events again, under the same ids and dedupe keys
+    Replay(replay::Replay),
     /// Run the regular upkeep now
     Maintain,
 }
@@ -135,6 +138,7 @@ impl Command {
             Self::EraseCustomer(command) => command.run(context).await,
             Self::RegisterConnectorType(command) => command.run(context).await,
             Self::Reprocess(command) => command.run(context).await,
+            Self::Replay(command) => command.run(context).await,
             Self::Maintain => maintain(context).await,
         }
     }

@@ -65,6 +65,8 @@ pub struct Webhook {
     pub changed: Vec<String>,
     pub payload: Value,
     pub created_at: Timestamp,
+    /// The subscription's own headers, by name.
+    pub headers: Value,
 }
 
 impl Claimed {
@@ -131,6 +133,7 @@ impl Webhook {
             changed: row.try_get("changed")?,
             payload: row.try_get("payload")?,
             created_at: row.try_get("event_created_at")?,
+            headers: row.try_get::<_, Option<Value>>("headers")?.unwrap_or_default(),
         })
     }
 }

@@ -29,10 +29,9 @@ pub fn prepare(
         Work::Job(_) => "flow",
         Work::Webhook(_) => "subscription",
     };
-    let url = claimed
-        .url
-        .as_deref()
-        .ok_or_else(|| unusable(format!("{thing} {} does not exist any more", claimed.destination_id)))?;
+    let url = claimed.url.as_deref().ok_or_else(|| {
+        unusable(format!("{thing} {} does not exist any more, or is disabled", claimed.destination_id))
+    })?;
     let url = Url::parse(url).map_err(|error| unusable(format!("{url:?} is no URL: {error}")))?;
     let keys: Vec<Zeroizing<Vec<u8>>> = configuration
         .secrets(claimed.tenant_id, claimed.destination_id, SIGNING)
@@ -123,7 +122,7 @@ fn headers(
     let id = claimed.delivery_id.to_string();
     let signature = sign(keys.iter().map(|key| key.as_slice()), &id, now.as_second(), body);
     let span = random().map_err(|error| unusable(error.to_string()))?;
-    let mut headers = HeaderMap::new();
+    let mut headers = own_headers(claimed)?;
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     for (name, value) in [
         ("webhook-id", id),
@@ -134,6 +133,20 @@ fn headers(
         let value = HeaderValue::try_from(value)
             .map_err(|_| unusable(format!("the header {name} cannot be written")))?;
         headers.insert(HeaderName::from_static(name), value);
+    }
+    Ok(headers)
+}
+
+/// What a subscription asks for beside ours, which are inserted after them and so prevail.
+fn own_headers(claimed: &Claimed) -> Result<HeaderMap, NotSent> {
+    let mut headers = HeaderMap::new();
+    let Work::Webhook(webhook) = &claimed.work else { return Ok(headers) };
+    for (name, value) in webhook.headers.as_object().into_iter().flatten() {
+        let written = (HeaderName::try_from(name), HeaderValue::try_from(value.as_str().unwrap_or_default()));
+        let (Ok(name), Ok(value)) = written else {
+            return Err(unusable(format!("the subscription's header {name} cannot be written")));
+        };
+        headers.insert(name, value);
     }
     Ok(headers)
 }

@@ -324,6 +324,7 @@ mod tests {
             changed: Vec::new(),
             payload: json!({}),
             created_at: Timestamp::UNIX_EPOCH,
+            headers: json!({}),
         })))
     }
 

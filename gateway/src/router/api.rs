@@ -2,7 +2,9 @@
 
 use crate::openapi::Access::{AnyKey, Platform, Scope, Signed};
 use crate::openapi::{Documented, about, anything, string};
-use crate::routes::{api_keys, catalogue, connectors, events, flows, jobs, lists, subscriptions, tenants};
+use crate::routes::{
+    api_keys, catalogue, connectors, events, flows, jobs, lists, replay, subscriptions, tenants,
+};
 use crate::sql;
 
 const READ: crate::openapi::Access = Scope("read");
@@ -226,6 +228,7 @@ fn configuration(paths: Documented) -> Documented {
                         "url",
                         "event_types",
                         "description",
+                        "headers",
                         "environment",
                         "status",
                         "secret",
@@ -236,6 +239,49 @@ fn configuration(paths: Documented) -> Documented {
             "/portal/webhooks/{subscription_id}",
             lists::subscription,
             on("subscriptions", READ, "Show a subscription").shows(&sql::SUBSCRIPTIONS),
+        )
+        .patch(
+            "/portal/webhooks/{subscription_id}",
+            subscriptions::update,
+            on("subscriptions", ADMIN, "Change a subscription, pause and resume it")
+                .takes::<subscriptions::SubscriptionChanges>()
+                .shows(&sql::SUBSCRIPTIONS),
+        )
+        .delete(
+            "/portal/webhooks/{subscription_id}",
+            subscriptions::delete,
+            on("subscriptions", ADMIN, "Remove a subscription and what has not been delivered to it")
+                .ends(204, "It is removed"),
+        )
+        .post(
+            "/portal/webhooks/{subscription_id}/rotate-secret",
+            subscriptions::rotate_secret,
+            on("subscriptions", ADMIN, "Replace the signing secret; both sign for an overlap")
+                .takes::<subscriptions::SecretRotation>()
+                .gives(
+                    200,
+                    "The new secret, shown once",
+                    &["subscription_id", "secret", "previous_valid_until"],
+                ),
+        )
+        .post(
+            "/portal/webhooks/{subscription_id}/test",
+            subscriptions::test,
+            on("subscriptions", ADMIN, "Send one signed test event now, and tell what came back").gives(
+                200,
+                "What came back",
+                &[
+                    "delivered",
+                    "delivery_id",
+                    "url",
+                    "status_code",
+                    "latency_ms",
+                    "error_class",
+                    "error",
+                    "response_headers",
+                    "response_body",
+                ],
+            ),
         )
         .get(
             "/activity",
@@ -322,6 +368,13 @@ fn history(paths: Documented) -> Documented {
             "/integrations/events",
             events::domain_events,
             on("integrations", "List domain events, oldest first").pages(anything()),
+        )
+        .post(
+            "/integrations/events/{event_id}/replay",
+            replay::replay,
+            about("integrations", WRITE, "Send a domain event again, under the same id and dedupe key")
+                .takes::<replay::Replay>()
+                .gives(202, "How many deliveries are queued", &["event_id", "deliveries"]),
         )
         .get(
             "/integrations/webhooks",

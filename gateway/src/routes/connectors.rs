@@ -1,7 +1,7 @@
 //! Connectors: made, changed and removed by administrators of an environment. Their secrets go in and never out.
 
 use super::page::single_text;
-use super::{JsonBody, JsonText, id};
+use super::{JsonBody, JsonText, given, id};
 use crate::app::App;
 use crate::auth::{Administrator, Caller};
 use crate::db::Parameters;
@@ -12,7 +12,7 @@ use crate::sql;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use tokio_postgres::types::{Json as SqlJson, Type};
@@ -89,11 +89,6 @@ pub struct ConnectorChanges {
     /// How long a former secret stays valid beside the one that is set, in seconds; 0, if absent.
     #[serde(default, skip_serializing)]
     secret_overlap_seconds: u32,
-}
-
-/// Tells null from absent.
-fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<i32>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
 }
 
 /// Changes a connector.

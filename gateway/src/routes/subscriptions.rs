@@ -1,25 +1,33 @@
-//! Webhook subscriptions.
+//! Webhook subscriptions: made, changed, paused and removed by administrators of an environment.
 
-use super::JsonBody;
+mod test;
+
+pub use test::test;
+
+use super::page::single_text;
+use super::{JsonBody, JsonText, SHOWN_ONCE, given, id};
 use crate::app::App;
-use crate::auth::Administrator;
+use crate::auth::{Administrator, Caller};
 use crate::configuration::SIGNING;
 use crate::db::Parameters;
 use crate::error::Error;
 use crate::secrets::random;
 use crate::sql;
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
+use jiff::{SignedDuration, Timestamp};
 use nexus_core::envelope::signing_secret;
 use nexus_core::secret::Place;
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 use std::sync::Arc;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{Json as SqlJson, Type};
 use utoipa::ToSchema;
 use uuid::Uuid;
+
+const OVERLAP_SECONDS: u32 = 24 * 3600;
 
 /// What is subscribed to.
 #[derive(Deserialize, ToSchema)]
@@ -28,6 +36,10 @@ pub struct Wanted {
     url: String,
     event_types: Vec<String>,
     description: Option<String>,
+    /// Headers that requests carry beside ours. Never secrets.
+    #[serde(default)]
+    #[schema(value_type = std::collections::BTreeMap<String, String>)]
+    headers: Map<String, Value>,
 }
 
 /// Subscribes. The secret that signs is shown in this answer and never again.
@@ -36,17 +48,134 @@ pub async fn subscribe(
     Administrator(caller): Administrator,
     JsonBody(wanted): JsonBody<Wanted>,
 ) -> Result<impl IntoResponse, Error> {
-    nexus_core::routing::check_subscription(&wanted.url, &wanted.event_types)?;
-    let actor = caller.actor();
+    let headers = Value::Object(wanted.headers);
+    nexus_core::routing::check_subscription(&wanted.url, &wanted.event_types, &headers)?;
     let parameters: &Parameters<'_> = &[
         (&caller.tenant_id, Type::UUID),
         (&caller.environment_id, Type::UUID),
         (&wanted.url, Type::TEXT),
         (&wanted.event_types, Type::TEXT_ARRAY),
         (&wanted.description, Type::TEXT),
+        (&headers, Type::JSONB),
     ];
-    let subscription_id: Uuid =
-        app.database.act_for_one(&actor, sql::CREATE_SUBSCRIPTION, parameters).await?.try_get(0)?;
+    let row = app.database.act_for_one(&caller.actor(), sql::CREATE_SUBSCRIPTION, parameters).await?;
+    let subscription_id: Uuid = row.try_get(0)?;
+    let secret = put_secret(&app, &caller, subscription_id, 0).await?;
+    let body = json!({
+        "subscription_id": subscription_id,
+        "url": wanted.url,
+        "event_types": wanted.event_types,
+        "description": wanted.description,
+        "headers": headers,
+        "environment": caller.environment,
+        "status": "active",
+        "secret": secret,
+    });
+    Ok((StatusCode::CREATED, SHOWN_ONCE, Json(body)))
+}
+
+/// Changes of a subscription; what is absent stays.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SubscriptionChanges {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_types: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    description: Option<Option<String>>,
+    /// All of the headers that requests carry beside ours. Never secrets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<std::collections::BTreeMap<String, String>>)]
+    headers: Option<Map<String, Value>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<WantedStatus>,
+}
+
+/// What a person may make of a subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WantedStatus {
+    /// Delivered to; what waited while it was paused goes on. Ends that it is disabled, too.
+    Active,
+    /// Deliveries wait.
+    Paused,
+}
+
+/// Changes a subscription.
+pub async fn update(
+    State(app): State<Arc<App>>,
+    Administrator(caller): Administrator,
+    Path(subscription_id): Path<String>,
+    JsonBody(changes): JsonBody<SubscriptionChanges>,
+) -> Result<JsonText, Error> {
+    let object_id = id("subscription", &subscription_id)?;
+    let parameters: &Parameters<'_> = &[
+        (&caller.tenant_id, Type::UUID),
+        (&caller.environment_id, Type::UUID),
+        (&object_id, Type::UUID),
+        (&SqlJson(&changes), Type::JSONB),
+    ];
+    app.database.act(&caller.actor(), sql::UPDATE_SUBSCRIPTION, parameters).await?;
+    if changes.status == Some(WantedStatus::Active) {
+        app.doorbell.ring();
+    }
+    single_text(&app, &caller, &sql::SUBSCRIPTIONS, &subscription_id).await.map(JsonText)
+}
+
+/// Removes a subscription, its secrets and what has not been delivered to it.
+pub async fn delete(
+    State(app): State<Arc<App>>,
+    Administrator(caller): Administrator,
+    Path(subscription_id): Path<String>,
+) -> Result<StatusCode, Error> {
+    let subscription_id = id("subscription", &subscription_id)?;
+    let parameters: &Parameters<'_> = &[
+        (&caller.tenant_id, Type::UUID),
+        (&caller.environment_id, Type::UUID),
+        (&subscription_id, Type::UUID),
+    ];
+    app.database.act(&caller.actor(), sql::DELETE_SUBSCRIPTION, parameters).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// How a signing secret is replaced.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SecretRotation {
+    /// How long the former secret signs beside the new one, in seconds; a day, if absent.
+    overlap_seconds: Option<u32>,
+}
+
+/// Replaces the signing secret. The new one is shown in this answer and never again; both sign for the overlap.
+pub async fn rotate_secret(
+    State(app): State<Arc<App>>,
+    Administrator(caller): Administrator,
+    Path(subscription_id): Path<String>,
+    JsonBody(rotation): JsonBody<SecretRotation>,
+) -> Result<impl IntoResponse, Error> {
+    // Of another environment it is not there.
+    single_text(&app, &caller, &sql::SUBSCRIPTIONS, &subscription_id).await?;
+    let subscription_id = id("subscription", &subscription_id)?;
+    let overlap = rotation.overlap_seconds.unwrap_or(OVERLAP_SECONDS);
+    let secret = put_secret(&app, &caller, subscription_id, overlap).await?;
+    let valid_until = Timestamp::now() + SignedDuration::from_secs(overlap.into());
+    let body = json!({
+        "subscription_id": subscription_id,
+        "secret": secret,
+        "previous_valid_until": valid_until,
+    });
+    Ok((SHOWN_ONCE, Json(body)))
+}
+
+/// A new signing secret, in force when this returns.
+async fn put_secret(
+    app: &App,
+    caller: &Caller,
+    subscription_id: Uuid,
+    overlap_seconds: u32,
+) -> Result<String, Error> {
     let secret = signing_secret(random()?);
     let place = Place {
         tenant_id: caller.tenant_id,
@@ -54,15 +183,7 @@ pub async fn subscribe(
         owner_id: subscription_id,
         name: SIGNING,
     };
-    app.vault.put(&app.database, &actor, &place, secret.as_bytes(), 0.0).await?;
-    let body = json!({
-        "subscription_id": subscription_id,
-        "url": wanted.url,
-        "event_types": wanted.event_types,
-        "description": wanted.description,
-        "environment": caller.environment,
-        "status": "active",
-        "secret": secret,
-    });
-    Ok((StatusCode::CREATED, super::SHOWN_ONCE, Json(body)))
+    app.vault.put(&app.database, &caller.actor(), &place, secret.as_bytes(), overlap_seconds.into()).await?;
+    app.configuration.refresh_now(&app.database).await;
+    Ok(secret)
 }

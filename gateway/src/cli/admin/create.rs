@@ -161,6 +161,7 @@ impl CreateSubscription {
                     (&self.url, Type::TEXT),
                     (&self.event_types, Type::TEXT_ARRAY),
                     (&self.description, Type::TEXT),
+                    (&json!({}), Type::JSONB),
                 ],
             )
             .await?;
