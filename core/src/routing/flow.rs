@@ -362,7 +362,7 @@ mod tests {
             (json!({ "when": { "path": "$.[" } }), Some("$.when.path")),
             (
                 json!({ "field_mapping": { "a": { "path": "$.x", "as": "nothing" } } }),
-                Some("$.field_mapping.a"),
+                Some("$.field_mapping.a.as"),
             ),
             (json!({ "unheard_of": 1 }), None),
         ] {
