@@ -7,12 +7,14 @@
 mod commerce;
 mod derived;
 mod document;
+mod phone;
 mod vocabulary;
 
 pub use commerce::KINDS;
-pub(crate) use derived::derive;
 pub use derived::{EmailKind, email_key, email_kind, gtin_key, is_valid_gtin, order_number_key, sku_key};
+pub(crate) use derived::{country_code, derive};
 pub use document::{Document, Snapshot};
+pub use phone::phone_e164;
 
 use crate::error::{Code, Error};
 use serde_json::{Map, Value};

@@ -11,7 +11,7 @@
 //! | validate | [`signature`] |
 //! | normalize | [`connector`], [`mapping`], [`normalize`], [`canonical`] |
 //! | deduplicate | [`idempotency`] |
-//! | create | [`identity`], [`register`], [`survivorship`], [`routing`] |
+//! | create | [`identity`], [`register`], [`resolution`], [`survivorship`], [`routing`] |
 //! | dispatch | [`envelope`], [`retry`], [`callback`] |
 //!
 //! [`case`] holds a connector to what its author expects of it; [`secret`] seals what must stay unreadable at rest; [`error`] holds the stable error codes.
@@ -28,6 +28,7 @@ pub mod mapping;
 pub mod normalize;
 pub mod person;
 pub mod register;
+pub mod resolution;
 pub mod retry;
 pub mod routing;
 pub mod secret;

@@ -14,6 +14,7 @@ create table nexus.customer (
     email_key           text,
     email_kind          text,
     phone               text,
+    phone_e164          text,
     first_name          text,
     last_name           text,
     full_name           text,
@@ -43,6 +44,7 @@ comment on column nexus.customer.email is 'As the winning source wrote it.';
 comment on column nexus.customer.email_key is 'Trimmed, NFC, lower case: the identity key.';
 comment on column nexus.customer.email_kind is 'personal; role (info@ and the like), relay (a marketplace''s) or placeholder e-mails identify nobody.';
 comment on column nexus.customer.phone is 'As written.';
+comment on column nexus.customer.phone_e164 is '+, country code, number; null where the country is not known.';
 comment on column nexus.customer.vat_number is 'As written.';
 comment on column nexus.customer.registration_number is 'Chamber of commerce or company number.';
 comment on column nexus.customer.language is 'As the source codes it, such as nl or en-GB.';

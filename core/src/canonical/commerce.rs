@@ -67,7 +67,11 @@ static CUSTOMER: Kind = Kind {
         field("tags", TextList),
         field("custom_fields", Json),
     ],
-    derived: &[field("email_key", Text), field("email_kind", Vocabulary(of::EMAIL_KIND))],
+    derived: &[
+        field("email_key", Text),
+        field("email_kind", Vocabulary(of::EMAIL_KIND)),
+        field("phone_e164", Text),
+    ],
     is_per_source: false,
     personal: Personal::Everything,
     children: Some(Children {

@@ -1,5 +1,6 @@
 //! Values computed from what sources claim: the keys by which records of several systems are recognised.
 
+use super::phone::phone_e164;
 use serde_json::{Map, Value};
 use unicode_normalization::UnicodeNormalization;
 
@@ -129,8 +130,21 @@ pub fn is_valid_gtin(digits: &str) -> bool {
     sum.is_multiple_of(10) && digits.bytes().any(|byte| byte != b'0')
 }
 
-/// The derived columns of a golden entity's surviving fields.
-pub(crate) fn derive(kind: &str, fields: &Map<String, Value>) -> Map<String, Value> {
+/// The country of a customer's default address, else of the first that names one.
+pub(crate) fn country_code<'a>(addresses: impl Iterator<Item = &'a Map<String, Value>>) -> Option<&'a str> {
+    let named = addresses.filter_map(|address| Some((address, address.get("country_code")?.as_str()?)));
+    let is_default = |address: &Map<String, Value>| address.get("is_default") == Some(&Value::Bool(true));
+    named
+        .reduce(|best, next| if is_default(next.0) && !is_default(best.0) { next } else { best })
+        .map(|(_, code)| code)
+}
+
+/// The derived columns of a golden entity's surviving fields and child rows.
+pub(crate) fn derive(
+    kind: &str,
+    fields: &Map<String, Value>,
+    children: &[Map<String, Value>],
+) -> Map<String, Value> {
     let text = |name: &str| fields.get(name).and_then(Value::as_str);
     // Keys are indexed, and an index row holds less than a text may: what is longer identifies nothing.
     let value =
@@ -142,6 +156,8 @@ pub(crate) fn derive(kind: &str, fields: &Map<String, Value>) -> Map<String, Val
             let kind = key.as_deref().map(|key| email_kind(key).as_str().to_owned());
             derived.insert("email_key".to_owned(), value(key));
             derived.insert("email_kind".to_owned(), value(kind));
+            let phone = text("phone").and_then(|phone| phone_e164(phone, country_code(children.iter())));
+            derived.insert("phone_e164".to_owned(), value(phone));
         }
         "product_variant" => {
             derived.insert("sku_key".to_owned(), value(text("sku").and_then(sku_key)));
@@ -196,7 +212,23 @@ mod tests {
     #[test]
     fn a_key_too_long_for_an_index_is_none() {
         let fields = Map::from_iter([("sku".to_owned(), Value::String("x".repeat(2000)))]);
-        assert_eq!(derive("product_variant", &fields)["sku_key"], Value::Null);
+        assert_eq!(derive("product_variant", &fields, &[])["sku_key"], Value::Null);
+    }
+
+    #[test]
+    fn a_phone_number_is_read_in_the_country_of_the_default_address() {
+        let fields = Map::from_iter([("phone".to_owned(), Value::from("0612345678"))]);
+        let address = |country: &str, is_default: bool| {
+            Map::from_iter([
+                ("country_code".to_owned(), Value::from(country)),
+                ("is_default".to_owned(), Value::Bool(is_default)),
+            ])
+        };
+        let phone =
+            |addresses: &[Map<String, Value>]| derive("customer", &fields, addresses)["phone_e164"].clone();
+        assert_eq!(phone(&[address("BE", false), address("NL", true)]), "+31612345678");
+        assert_eq!(phone(&[address("BE", false), address("NL", false)]), "+32612345678");
+        assert_eq!(phone(&[]), Value::Null);
     }
 
     #[test]
