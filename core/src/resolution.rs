@@ -11,8 +11,8 @@
 //! - records that a `cannot` parts never share an entity;
 //! - two live records of one source never do by themselves: the source tells them apart. A person's `must` may
 //!   join them;
-//! - an identifier on more than five live records identifies nothing, like one that a second record of the same
-//!   source holds which could be meant as well;
+//! - an identifier on more than five live records identifies nothing;
+//! - one that a second record of the same source holds, and which could mean that one as well, does not tell which;
 //! - VAT numbers, registration numbers, GTINs and pack quantities must not contradict each other, nor may an
 //!   e-mail address join two people of one household;
 //! - an order's reference counts where currency, amount (± 0.02) and date (± 3 days) agree;
@@ -30,23 +30,26 @@
 //! # What a caller does
 //!
 //! 1. Build [`Member`]s before and after a change and ask [`affected`]. Mostly that is all.
-//! 2. From the record, walk: for every record found, the records that hold one of its [`Member::partner_keys`] that
-//!    link, those it [`references`](Member::references), and those that a `must` joins it to. A key on more than
-//!    [`MOST_HOLDERS`] live records leads nowhere, nor to deleted ones if more than that many have it: note its
-//!    [`Crowds`]. Begin with the holders of the keys before the change as well, since they may part. Beyond
-//!    [`MOST_RELATED`] records, walk anew by links and references alone.
+//! 2. Begin with the record and the holders of its linking keys before and after the change, for they may part or
+//!    meet: of each key on at most one more than [`MOST_HOLDERS`] live records, deleted ones likewise. From
+//!    these, walk: to the records that hold one of a record's [`Member::partner_keys`] that links, those it
+//!    [`references`](Member::references), and those that a `must` joins it to. A key on more than [`MOST_HOLDERS`]
+//!    live records leads nowhere, nor to deleted ones if more than that many have it: note its [`Crowds`].
+//!    Beyond [`MOST_RELATED`] records, note that and walk by links and references alone.
 //! 3. Give what was found to [`resolve`]; write what differs.
 //! 4. For the changed record's remaining keys, give their holders in other entities to [`suggest`].
 
 mod candidate;
 mod cluster;
 mod content;
+mod decision;
 mod key;
 mod member;
 #[cfg(test)]
 mod tests;
 
 pub use candidate::{Candidate, suggest};
+pub use decision::{Decision, merge, unmerge};
 pub use key::{Key, KeyType, ReferenceField, Settings, keys};
 pub use member::{Affected, Member, affected};
 
@@ -322,16 +325,18 @@ fn refusal(
         return Some(Refusal::OtherSale);
     }
     // Whether another record of `of`'s source holds the key and could be `partner` as well. Two records of one
-    // person are no contest: either is right.
+    // person are no contest: either is right. A mailbox that two people are seen to share, in whatever sources,
+    // does not tell which of them a record without a name is.
     let is_contested = |of: &Member, partner: &Member| {
         on.iter().map(|place| &members[*place]).any(|rival| {
-            let is_other = rival.is_live && rival.connector_id == of.connector_id;
             let could_be = match kind.name {
                 "customer" => names(rival, of) == Names::Differ && names(rival, partner) != Names::Differ,
                 "sales_order" => is_same_sale(rival, partner),
                 _ => difference(rival, partner).is_none(),
             };
-            is_other && rival.birth_id != of.birth_id && rival.birth_id != partner.birth_id && could_be
+            let is_of_the_source = rival.connector_id == of.connector_id || key_type == KeyType::Email;
+            let is_third = rival.birth_id != of.birth_id && rival.birth_id != partner.birth_id;
+            rival.is_live && is_of_the_source && is_third && could_be
         })
     };
     let is_explicit = key_type == KeyType::Reference;

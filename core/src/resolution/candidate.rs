@@ -31,7 +31,7 @@ pub(super) enum Refusal {
     Forbidden,
     /// One source knows both, as two.
     SameSource,
-    /// Another record of the source could be meant as well.
+    /// Another record could be meant as well.
     Contested,
     /// They share a mailbox and a last name.
     Household,
@@ -52,7 +52,7 @@ impl fmt::Display for Refusal {
         match self {
             Refusal::Forbidden => f.write_str("kept apart by a person"),
             Refusal::SameSource => f.write_str("same source"),
-            Refusal::Contested => f.write_str("another record of the source is as likely"),
+            Refusal::Contested => f.write_str("another record is as likely"),
             Refusal::Household => f.write_str("same last name, other first name"),
             Refusal::Different(what) => write!(f, "different {what}"),
             Refusal::OtherSale => f.write_str("other amount, currency or date"),

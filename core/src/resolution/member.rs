@@ -9,8 +9,11 @@ use crate::register::Record;
 use strsim::jaro_winkler;
 use uuid::Uuid;
 
-/// How alike two first names are at least that may be one person's: Jon and John are, Jan and Anna are not.
-const ALIKE: f64 = 0.75;
+/// How alike two first names are at least that may be one person's: Jon and John are, Sanne and Anna are not.
+const ALIKE: f64 = 0.85;
+
+/// How alike two last names are at least that one family may have, slips of the pen included.
+const FAMILY: f64 = 0.8;
 
 /// How alike two last or company names are that are the same but for a slip of the pen.
 const SAME: f64 = 0.92;
@@ -202,7 +205,7 @@ pub(super) fn names(a: &Member, b: &Member) -> Names {
 /// Two people of one family: the last name is the same, the first is not. They often share a mailbox.
 pub(super) fn is_household(a: &Member, b: &Member) -> bool {
     let last = both(&a.evidence.last_name, &b.evidence.last_name);
-    names(a, b) == Names::Differ && last.is_some_and(|(one, other)| jaro_winkler(one, other) >= SAME)
+    names(a, b) == Names::Differ && last.is_some_and(|(one, other)| jaro_winkler(one, other) >= FAMILY)
 }
 
 /// Whether both name a company, and the same one.
