@@ -364,20 +364,28 @@ fn open_questions(
     bonds: &[Bond<'_>],
     clusters: &mut Clusters<'_>,
 ) -> Vec<Candidate> {
-    let mut open: BTreeMap<(usize, usize), (Vec<(KeyType, usize)>, Option<Refusal>)> = BTreeMap::new();
+    /// The keys a pair shares, each with its number of records, and what parts the pair.
+    #[derive(Default)]
+    struct Question {
+        shared: Vec<(KeyType, usize)>,
+        refusal: Option<Refusal>,
+    }
+    let mut open: BTreeMap<(usize, usize), Question> = BTreeMap::new();
     for bond in bonds {
         let is_question =
             bond.refusal != Some(Refusal::TooRelated) && members[bond.a].is_live && members[bond.b].is_live;
         if is_question && !clusters.is_one(bond.a, bond.b) && !clusters.is_forbidden(bond.a, bond.b) {
-            let (shared, refusal) = open.entry((bond.a, bond.b)).or_default();
-            shared.extend(bond.key.map(|key| (key.key_type, bond.on)));
+            let question = open.entry((bond.a, bond.b)).or_default();
+            question.shared.extend(bond.key.map(|key| (key.key_type, bond.on)));
             // The first bond is the strongest one.
-            *refusal = refusal.or(bond.refusal);
+            question.refusal = question.refusal.or(bond.refusal);
         }
     }
     let mut candidates: Vec<Candidate> = open
         .into_iter()
-        .filter_map(|((a, b), (shared, refusal))| candidate(kind, &members[a], &members[b], &shared, refusal))
+        .filter_map(|(pair, Question { shared, refusal })| {
+            candidate(kind, &members[pair.0], &members[pair.1], &shared, refusal)
+        })
         .collect();
     candidates.sort_unstable();
     candidates

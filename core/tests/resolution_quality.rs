@@ -6,7 +6,7 @@
 
 use nexus_core::canonical::{Document, Kind, Snapshot};
 use nexus_core::identity::Scope;
-use nexus_core::register::{Record, Version};
+use nexus_core::register::{Record, Stamp, Version};
 use nexus_core::resolution::{Crowds, Holders, Key, Member, Settings, resolve, suggest};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -175,7 +175,8 @@ fn member(kind: &'static Kind, system: usize, number: usize, fields: Map<String,
         fields,
     };
     let mut record = Record::default();
-    record.join(kind, &document, Version::new(Some(0), 0));
+    let version = Version::new(0, Some(0), 0);
+    record.join(kind, &document, Stamp { version, event_id: Uuid::nil(), manifest_version: 1 });
     let birth_id = scope.birth_id(kind.name, &external_id);
     Member::new(kind, &scope, &external_id, birth_id, &record, &Settings::default())
 }

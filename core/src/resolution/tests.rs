@@ -2,7 +2,7 @@ use super::member::Evidence;
 use super::*;
 use crate::canonical::{Document, Snapshot};
 use crate::identity::Scope;
-use crate::register::{Record, Version};
+use crate::register::{Record, Stamp, Version};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -309,7 +309,8 @@ fn record(kind: &Kind, fields: &Value) -> Record {
         source_time: Some(0),
         fields: fields.as_object().cloned().unwrap_or_default(),
     };
-    record.join(kind, &document, Version::new(Some(0), 0));
+    let version = Version::new(0, Some(0), 0);
+    record.join(kind, &document, Stamp { version, event_id: Uuid::nil(), manifest_version: 1 });
     record
 }
 
