@@ -5,8 +5,10 @@ use crate::manifest;
 use nexus_core::connector::Connector;
 use nexus_core::identity::{self, Scope};
 use nexus_core::normalize::{Outcome, normalize_payload};
+use nexus_core::resolution;
 use nexus_core::routing::{self, Flow};
 use nexus_core::setting;
+use nexus_core::survivorship::Policy;
 use pgrx::iter::TableIterator;
 use pgrx::prelude::*;
 use pgrx::{JsonB, Uuid};
@@ -123,6 +125,18 @@ fn _check_settings(connector_type: &str, settings: JsonB) -> Result<()> {
 #[pg_extern(immutable, parallel_safe)]
 fn _check_setting(name: &str, value: JsonB) -> Result<()> {
     setting::check(name, &value.0).map_err(report)
+}
+
+/// Refuses what a connector's identifiers cannot mean, naming the place.
+#[pg_extern(immutable, parallel_safe)]
+fn _check_identity(identity: JsonB) -> Result<()> {
+    resolution::Settings::from_json(&identity.0).map(|_| ()).map_err(report)
+}
+
+/// Refuses a survivorship rule about what there is not.
+#[pg_extern(immutable, parallel_safe)]
+fn _check_survivorship(kind: &str, field: Option<&str>) -> Result<()> {
+    Policy::check(kind, field).map_err(report)
 }
 
 /// Why a flow does not hear of a change; null if it does.

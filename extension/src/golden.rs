@@ -5,10 +5,10 @@ use crate::functions::{from_core, to_core};
 use crate::plan;
 use nexus_core::canonical::{Children, Field, FieldType, KINDS, Kind};
 use nexus_core::survivorship::Golden;
-use pgrx::spi::SpiClient;
+use pgrx::spi::{SpiClient, SpiTupleTable};
 use pgrx::{JsonB, Uuid as PgUuid};
 use serde_json::{Map, Value, json};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::LazyLock;
 use uuid::Uuid;
 
@@ -19,14 +19,22 @@ pub struct Change<'a> {
     pub environment_id: Uuid,
     pub before: Option<&'a Golden>,
     pub after: &'a mut Golden,
+    /// The version that its row begins with, where that is not 1.
+    pub first_version: Option<i64>,
 }
 
 /// The statements of one kind.
 struct Statements {
     kind: &'static Kind,
     upsert: String,
+    /// The same, where the row differs.
+    repair: String,
     upsert_children: String,
     delete_children: String,
+    /// Takes out the child rows that are not among those given.
+    delete_strays: String,
+    /// Takes out entities by id, child rows first.
+    remove: Vec<String>,
 }
 
 static STATEMENTS: LazyLock<Vec<Statements>> =
@@ -170,13 +178,11 @@ pub fn write(
             continue;
         }
         let rows = Value::Array(of_kind.iter().map(|change| entity_row(change)).collect());
-        for row in plan::run(client, &statements.upsert, &[tenant.into(), JsonB(rows).into()])? {
-            if let (Some(id), Some(version)) =
-                (row.get::<PgUuid>(1).map_err(internal)?, row.get::<i64>(2).map_err(internal)?)
-            {
-                versions.insert(to_core(id), version);
-            }
-        }
+        versions.extend(written(plan::run(
+            client,
+            &statements.upsert,
+            &[tenant.into(), JsonB(rows).into()],
+        )?)?);
         let Some(children) = statements.kind.children else {
             continue;
         };
@@ -199,6 +205,139 @@ pub fn write(
     Ok(versions)
 }
 
+/// Writes entities whose rows are not what they should be; the version each of those now has.
+pub fn repair(
+    client: &mut SpiClient<'_>,
+    tenant_id: Uuid,
+    changes: &[Change<'_>],
+) -> Result<HashMap<Uuid, i64>> {
+    let tenant = from_core(tenant_id);
+    let mut versions = HashMap::new();
+    for statements in STATEMENTS.iter() {
+        let of_kind: Vec<&Change<'_>> =
+            changes.iter().filter(|change| change.kind.name == statements.kind.name).collect();
+        if of_kind.is_empty() {
+            continue;
+        }
+        let rows = Value::Array(of_kind.iter().map(|change| entity_row(change)).collect());
+        versions.extend(written(plan::run(
+            client,
+            &statements.repair,
+            &[tenant.into(), JsonB(rows).into()],
+        )?)?);
+        let Some(children) = statements.kind.children else {
+            continue;
+        };
+        let (_, standing) = child_rows(&children, &of_kind);
+        let parents: Vec<PgUuid> = of_kind.iter().map(|change| from_core(change.entity_id)).collect();
+        let standing = JsonB(Value::Array(standing));
+        let arguments = [tenant.into(), JsonB(standing.0.clone()).into(), parents.into()];
+        plan::run(client, &statements.delete_strays, &arguments)?;
+        plan::run(client, &statements.upsert_children, &[tenant.into(), standing.into()])?;
+    }
+    Ok(versions)
+}
+
+fn written(rows: SpiTupleTable<'_>) -> Result<Vec<(Uuid, i64)>> {
+    let mut written = Vec::new();
+    for row in rows {
+        if let (Some(id), Some(version)) =
+            (row.get::<PgUuid>(1).map_err(internal)?, row.get::<i64>(2).map_err(internal)?)
+        {
+            written.push((to_core(id), version));
+        }
+    }
+    Ok(written)
+}
+
+const LAST_VERSIONS: &str = "
+    select v.entity_id, max(v.entity_version) from nexus.domain_event v
+    where v.tenant_id = $1 and v.entity_id = any ($2) group by v.entity_id";
+
+/// The versions that entities which were there before ended with.
+pub fn last_versions(
+    client: &mut SpiClient<'_>,
+    tenant_id: Uuid,
+    entities: &[Uuid],
+) -> Result<HashMap<Uuid, i64>> {
+    if entities.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let ids: Vec<PgUuid> = entities.iter().copied().map(from_core).collect();
+    let rows = plan::run(client, LAST_VERSIONS, &[from_core(tenant_id).into(), ids.into()])?;
+    Ok(written(rows)?.into_iter().collect())
+}
+
+/// Takes out entities that no record contributes to any more, with their child rows.
+pub fn remove(
+    client: &mut SpiClient<'_>,
+    tenant_id: Uuid,
+    gone: impl Iterator<Item = (&'static Kind, Uuid)>,
+) -> Result<()> {
+    let mut by_kind: BTreeMap<&str, Vec<PgUuid>> = BTreeMap::new();
+    for (kind, entity_id) in gone {
+        by_kind.entry(kind.name).or_default().push(from_core(entity_id));
+    }
+    for (name, ids) in by_kind {
+        for text in STATEMENTS.iter().filter(|of| of.kind.name == name).flat_map(|of| &of.remove) {
+            plan::run(client, text, &[from_core(tenant_id).into(), ids.clone().into()])?;
+        }
+    }
+    Ok(())
+}
+
+/// Rewrites the rows that refer to records which contribute to another entity now.
+pub fn follow_records(
+    client: &mut SpiClient<'_>,
+    tenant_id: Uuid,
+    placed: impl Iterator<Item = (Uuid, Uuid)>,
+) -> Result<()> {
+    let rows: Vec<Value> =
+        placed.map(|(birth_id, entity_id)| json!({ "birth_id": birth_id, "entity_id": entity_id })).collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    for text in FOLLOW_RECORDS.iter() {
+        let rows = JsonB(Value::Array(rows.clone()));
+        plan::run(client, text, &[from_core(tenant_id).into(), rows.into()])?;
+    }
+    Ok(())
+}
+
+/// The tables with a column that refers to a kind, with the column's name and that kind.
+fn references() -> Vec<(&'static str, &'static str, &'static Kind)> {
+    let mut columns = Vec::new();
+    for kind in KINDS {
+        let children = kind.children.map(|children| (children.table, children.fields));
+        for (table, fields) in std::iter::once((kind.name, kind.fields)).chain(children) {
+            for field in fields {
+                if let FieldType::Reference(target) = field.field_type
+                    && let Ok(target) = Kind::named(target)
+                {
+                    columns.push((table, field.name, target));
+                }
+            }
+        }
+    }
+    columns
+}
+
+/// One statement for each column that refers to a kind of which several records can be one entity. A row refers
+/// by a record's own id or by one of its aliases.
+static FOLLOW_RECORDS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let statement = |(table, name, _): (&str, &str, &Kind)| {
+        format!(
+            "update nexus.{table} t set {name}_id = r.entity_id
+             from (select r.birth_id as named_id, r.entity_id from jsonb_to_recordset($2) as r(birth_id uuid, entity_id uuid)
+                   union all
+                   select a.alias_id, r.entity_id from jsonb_to_recordset($2) as r(birth_id uuid, entity_id uuid)
+                   join nexus.source_record_alias a on a.tenant_id = $1 and a.birth_id = r.birth_id) r
+             where t.tenant_id = $1 and t.{name}_birth_id = r.named_id and t.{name}_id is distinct from r.entity_id"
+        )
+    };
+    references().into_iter().map(statement).collect()
+});
+
 /// Rewrites the rows that refer to an alias, now that it is known whose it is.
 pub fn move_references(client: &mut SpiClient<'_>, tenant_id: Uuid, moved: &[(Uuid, Uuid)]) -> Result<()> {
     if moved.is_empty() {
@@ -216,23 +355,10 @@ pub fn move_references(client: &mut SpiClient<'_>, tenant_id: Uuid, moved: &[(Uu
 /// One statement for each column that refers to a kind with aliases. What it changes is where a row points,
 /// not what its source said: no domain event follows.
 static MOVE_REFERENCES: LazyLock<Vec<String>> = LazyLock::new(|| {
-    let mut columns = Vec::new();
-    for kind in KINDS {
-        let children = kind.children.map(|children| (children.table, children.fields));
-        for (table, fields) in std::iter::once((kind.name, kind.fields)).chain(children) {
-            for field in fields {
-                let FieldType::Reference(target) = field.field_type else {
-                    continue;
-                };
-                if Kind::named(target).is_ok_and(|target| target.field("aliases").is_some()) {
-                    columns.push((table, field.name));
-                }
-            }
-        }
-    }
-    columns
+    references()
         .into_iter()
-        .map(|(table, name)| {
+        .filter(|(.., target)| target.field("aliases").is_some())
+        .map(|(table, name, _)| {
             format!(
                 "update nexus.{table} t set {name}_id = r.entity_id
                  from jsonb_to_recordset($2) as r(alias_id uuid, entity_id uuid)
@@ -283,6 +409,7 @@ fn entity_row(change: &Change<'_>) -> Value {
     row.insert("entity_id".to_owned(), json!(change.entity_id));
     row.insert("environment_id".to_owned(), json!(change.environment_id));
     row.insert("deleted_at".to_owned(), json!(change.after.deleted_at));
+    row.insert("first_version".to_owned(), json!(change.first_version));
     Value::Object(row)
 }
 
@@ -315,25 +442,48 @@ fn statements(kind: &'static Kind) -> Statements {
     }
     let (table, id) = (kind.name, kind.id_column());
     let names = list(&columns, |name, _| name.to_owned());
-    let upsert = format!(
+    let (held, offered) = (
+        list(&columns, |name, _| format!("golden.{name}")),
+        list(&columns, |name, _| format!("excluded.{name}")),
+    );
+    let upsert = |condition: &str| {
+        format!(
         "with written as (
             insert into nexus.{table} as golden (tenant_id, {id}, environment_id, {names}, entity_version, deleted_at,
                                                  created_at, updated_at)
-            select $1, r.entity_id, r.environment_id, {read}, 1,
+            select $1, r.entity_id, r.environment_id, {read}, coalesce(r.first_version, 1),
                    timestamptz 'epoch' + r.deleted_at * interval '1 microsecond', now(), now()
-            from jsonb_to_recordset($2) as r(entity_id uuid, environment_id uuid, deleted_at bigint, {typed})
+            from jsonb_to_recordset($2) as r(entity_id uuid, environment_id uuid, deleted_at bigint, first_version bigint,
+                                             {typed})
             order by r.entity_id
             on conflict (tenant_id, {id}) do update set {set}, entity_version = golden.entity_version + 1,
                 deleted_at = excluded.deleted_at, updated_at = excluded.updated_at
+            {condition}
             returning golden.{id}, golden.entity_version)
          select w.{id}, w.entity_version from written w",
         read = list(&columns, |name, _| format!("r.{name}")),
         typed = list(&columns, |name, sql_type| format!("{name} {sql_type}")),
         set = list(&columns, |name, _| format!("{name} = excluded.{name}")),
-    );
+    )
+    };
     let (upsert_children, delete_children) =
         kind.children.map(|children| child_statements(kind, &children)).unwrap_or_default();
-    Statements { kind, upsert, upsert_children, delete_children }
+    let tables = kind.children.map(|children| children.table).into_iter().chain([kind.name]);
+    let remove = tables
+        .map(|table| format!("delete from nexus.{table} t where t.tenant_id = $1 and t.{id} = any ($2)"))
+        .collect();
+    let is_other =
+        format!("where ({held}, golden.deleted_at) is distinct from ({offered}, excluded.deleted_at)");
+    let delete_strays = kind.children.map(|children| delete_strays(kind, &children)).unwrap_or_default();
+    Statements {
+        kind,
+        repair: upsert(&is_other),
+        upsert: upsert(""),
+        upsert_children,
+        delete_children,
+        delete_strays,
+        remove,
+    }
 }
 
 fn child_statements(kind: &Kind, children: &Children) -> (String, String) {
@@ -363,6 +513,15 @@ fn child_statements(kind: &Kind, children: &Children) -> (String, String) {
          where t.tenant_id = $1 and t.{id} = r.child_id"
     );
     (upsert, delete)
+}
+
+fn delete_strays(kind: &Kind, children: &Children) -> String {
+    let (table, id, parent) = (children.table, format!("{}_id", children.table), kind.id_column());
+    format!(
+        "delete from nexus.{table} t
+         where t.tenant_id = $1 and t.{parent} = any ($3)
+           and not exists (select from jsonb_to_recordset($2) as r({id} uuid) where r.{id} = t.{id})"
+    )
 }
 
 fn columns_of<'a>(fields: impl Iterator<Item = &'a Field>) -> Vec<(String, &'static str)> {

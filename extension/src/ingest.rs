@@ -2,7 +2,9 @@
 //! jobs and deliveries. The stages stand in files of their own names; each writes in sets.
 
 mod create;
+mod decide;
 mod deduplicate;
+mod erase;
 mod fetch;
 mod log;
 mod normalize;
@@ -84,6 +86,8 @@ struct Handed {
 struct Batch {
     tenant_id: Uuid,
     requests: Vec<Request>,
+    /// Records that may be concerned beside the batch's own are looked for before anything is locked.
+    is_wide: bool,
     /// Now, in microseconds since 1970.
     at: i64,
     /// The trace of what no single request did.
@@ -91,7 +95,8 @@ struct Batch {
 }
 
 /// Takes in a batch. With a failure given, what the requests mean is not tried: they are kept in quarantine
-/// with that reason. Verified requests come from a gateway, which has checked their signatures and rings the
+/// with that reason. In the wide, records of other sources are locked with those of the batch; it is asked for by a
+/// serialization failure. Verified requests come from a gateway, which has checked their signatures and rings the
 /// doorbell itself.
 #[pg_extern]
 #[allow(clippy::type_complexity)] // the row type of the function, which pgrx reads from the signature
@@ -100,6 +105,7 @@ fn _ingest_batch(
     requests: JsonB,
     bodies: Array<'_, &[u8]>,
     is_verified: bool,
+    is_wide: bool,
     failure: Option<&str>,
 ) -> Result<
     TableIterator<
@@ -113,7 +119,7 @@ fn _ingest_batch(
         ),
     >,
 > {
-    let mut batch = Batch::read(tenant_id, requests, bodies)?;
+    let mut batch = Batch { is_wide, ..Batch::read(tenant_id, requests, bodies)? };
     Spi::connect_mut(|client| {
         normalize::run(client, &mut batch, failure)?;
         deduplicate::run(client, &mut batch)?;
@@ -131,7 +137,13 @@ impl Batch {
     fn new(tenant_id: Uuid, requests: Vec<Request>) -> Self {
         let at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_micros();
         let at = i64::try_from(at).unwrap_or(i64::MAX);
-        Self { tenant_id, requests, at, trace: TraceContext::begin(*Uuid::new_v4().as_bytes()) }
+        Self {
+            tenant_id,
+            requests,
+            is_wide: false,
+            at,
+            trace: TraceContext::begin(*Uuid::new_v4().as_bytes()),
+        }
     }
 
     fn read(tenant_id: PgUuid, requests: JsonB, bodies: Array<'_, &[u8]>) -> Result<Self> {

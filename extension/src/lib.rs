@@ -7,7 +7,7 @@
 // ErrorReport is pgrx's type, and one is made at most once a call.
 #![allow(clippy::result_large_err)]
 
-mod erase;
+mod advisory;
 mod error;
 mod functions;
 mod golden;
@@ -100,6 +100,8 @@ extension_sql_file!(
 );
 extension_sql_file!("../../sql/functions/replay.sql", name = "replay", requires = ["audit"]);
 extension_sql_file!("../../sql/functions/trace.sql", name = "trace", requires = ["require"]);
+
+extension_sql_file!("../../sql/functions/identity.sql", name = "identity", requires = ["audit"]);
 
 // The end of things.
 extension_sql_file!("../../sql/functions/tenant_life.sql", name = "tenant_life", requires = ["audit"]);

@@ -1,6 +1,7 @@
 //! Manifests: the ones that came with this build, and those of the database, compiled once per backend and
 //! version.
 
+use crate::advisory;
 use crate::error::{Result, internal, report};
 use nexus_core::connector::{Connector, Manifest, built_in};
 use nexus_core::error::{Code, Error};
@@ -68,6 +69,8 @@ pub fn register(
     manifest: &Manifest,
     is_built_in: bool,
 ) -> Result<i32> {
+    // Two at once would give two manifests one version.
+    advisory::lock(client, std::iter::once(&*format!("connector type {connector_type}")))?;
     let manifest = serde_json::to_value(manifest).map_err(internal)?;
     let sha256 = Sha256::digest(manifest.to_string()).to_vec();
     let arguments = [connector_type.into(), sha256.clone().into()];
@@ -86,7 +89,8 @@ pub fn register(
             .map_err(internal)?
             .ok_or_else(|| internal("the manifest was not added"))?,
     };
-    client.update(RETIRE, None, &[connector_type.into(), is_built_in.into()]).map_err(internal)?;
+    let arguments = [connector_type.into(), version.into(), is_built_in.into()];
+    client.update(RETIRE, None, &arguments).map_err(internal)?;
     client.update(MAKE_CURRENT, None, &[connector_type.into(), version.into()]).map_err(internal)?;
     Ok(version)
 }
@@ -105,7 +109,7 @@ const ADD: &str = "
 /// A built-in one gives way to whatever comes; one that was registered, only to another such.
 const RETIRE: &str = "
     update nexus.connector_type m set is_current = false
-    where m.connector_type = $1 and m.is_current and (m.is_built_in or not $2)";
+    where m.connector_type = $1 and m.version <> $2 and m.is_current and (m.is_built_in or not $3)";
 
 const MAKE_CURRENT: &str = "
     update nexus.connector_type m set is_current = true

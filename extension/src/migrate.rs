@@ -20,6 +20,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0005_delivery", include_str!("../../sql/migrations/0005_delivery.sql")),
     ("0006_views", include_str!("../../sql/migrations/0006_views.sql")),
     ("0007_idempotency_request", include_str!("../../sql/migrations/0007_idempotency_request.sql")),
+    ("0008_identity", include_str!("../../sql/migrations/0008_identity.sql")),
 ];
 
 /// Months of partitions that stand ready before maintain() has run once.

@@ -59,9 +59,12 @@ set search_path to pg_catalog, nexus, pg_temp
 as $$
 begin
     perform nexus._require_platform($1);
-    perform nexus._require_changes($4, array['name', 'settings', 'is_active', 'pinned_version']);
+    perform nexus._require_changes($4, array['name', 'settings', 'identity', 'is_active', 'pinned_version']);
     perform nexus._check_settings(c.connector_type, $4 -> 'settings')
     from nexus.connector c where c.tenant_id = $1 and c.connector_id = $3 and $4 ? 'settings';
+    if $4 ? 'identity' then
+        perform nexus._check_identity($4 -> 'identity');
+    end if;
     if jsonb_typeof($4 -> 'pinned_version') <> 'null' and not exists (
         select from nexus.connector_type m
         join nexus.connector c on c.connector_type = m.connector_type
@@ -73,6 +76,7 @@ begin
         update nexus.connector c set
             name = coalesce($4 ->> 'name', c.name),
             settings = coalesce($4 -> 'settings', c.settings),
+            identity = coalesce($4 -> 'identity', c.identity),
             is_active = coalesce(($4 ->> 'is_active')::boolean, c.is_active),
             pinned_version = case when $4 ? 'pinned_version' then ($4 ->> 'pinned_version')::integer else c.pinned_version end,
             updated_at = now()
@@ -89,7 +93,7 @@ begin
 end;
 $$;
 comment on function nexus.update_connector(uuid, uuid, uuid, jsonb) is
-    'Changes a connector''s name, settings, is_active or pinned_version (null follows the current one).';
+    'Changes a connector''s name, settings, identity (what its identifiers mean beside other sources), is_active or pinned_version (null follows the current one).';
 
 create function nexus.delete_connector(tenant_id uuid, environment_id uuid, connector_id uuid) returns void
 language plpgsql security definer

@@ -16,6 +16,12 @@ comment on function nexus._check_flow(jsonb) is 'Refuses a flow''s definition th
 comment on function nexus._check_subscription(text, text[], jsonb) is 'Refuses a subscription that cannot work, naming the place.';
 comment on function nexus.field_lineage(text, integer) is
     'Which places of a platform''s payloads feed which canonical field, by its current manifest or another version.';
+comment on function nexus._check_identity(jsonb) is 'Refuses what a connector''s identifiers cannot mean, naming the place.';
+comment on function nexus._check_survivorship(text, text) is 'Refuses a survivorship rule about what there is not.';
+comment on function nexus._resolve_anew(uuid, uuid[], boolean) is
+    'Resolves records anew with all that is related to them, and mends golden rows; how many entities are others than before.';
+comment on function nexus._unmerge_links(uuid, uuid) is 'The links by which a record is taken out of its entity.';
+comment on function nexus._provenance(uuid, text, uuid) is 'What every source says of every field of an entity; nexus.provenance shows it.';
 comment on function nexus._check_settings(text, jsonb) is
     'Refuses settings that cannot be right for a connector type; what is missing yet, or not known, is a warning.';
 comment on function nexus._check_setting(text, jsonb) is 'Refuses a platform setting that there is not, or a value that it cannot have.';
@@ -33,7 +39,7 @@ comment on function nexus._personal_addresses(text[]) is
     'The e-mail addresses among these that are somebody''s own, as identity keys.';
 comment on function nexus._is_mentioned(jsonb, bytea, text[], text[]) is
     'Whether a request, as it is stored, names one of these addresses or telephone numbers.';
-comment on function nexus._ingest_batch(uuid, jsonb, bytea[], boolean, text) is
+comment on function nexus._ingest_batch(uuid, jsonb, bytea[], boolean, boolean, text) is
     'The work of ingest_batch, without its exception block.';
 
 revoke all on all functions in schema nexus from public;

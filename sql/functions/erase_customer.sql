@@ -52,6 +52,11 @@ begin
     select array_agg(r.birth_id) into records from nexus.source_record r
     where r.tenant_id = $1 and r.entity_id = any (entities);
 
+    -- What they were told and brought together by.
+    delete from nexus.identity_key k where k.tenant_id = $1 and k.birth_id = any (records);
+    delete from nexus.merge_candidate c where c.tenant_id = $1 and (c.a = any (records) or c.b = any (records));
+    update nexus.entity_change c set because = '[]' where c.tenant_id = $1 and c.birth_id = any (records);
+
     -- Records and golden rows; later claims of what was erased are never joined.
     perform nexus._erase_records($1, records, (extract(epoch from now()) * 1000000)::bigint);
     counted := jsonb_build_object('source_records', cardinality(records));

@@ -28,18 +28,26 @@ begin
         raise invalid_parameter_value using
             message = 'ingest_batch needs arrays of one length', detail = '{"code": "NX403"}';
     end if;
+    for attempt in 1..10 loop
     begin
-        return query select * from nexus._ingest_batch($1, requests, bodies, is_gateway, null);
+        return query select * from nexus._ingest_batch($1, requests, bodies, is_gateway, attempt > 1, null);
         return;
     exception
+        -- Records of other sources are concerned. What was locked is free again; now all are locked in one order.
+        when serialization_failure then
+            if attempt = 10 then
+                raise;
+            end if;
         -- What is about the data. Anything else (a lost lock, a full disk, a shutdown) is the caller's to retry.
         when data_exception or integrity_constraint_violation or program_limit_exceeded or internal_error then
             get stacked diagnostics failure = message_text;
             raise warning 'a batch of % requests of tenant % failed and is taken one by one: %', size, $1, failure;
+            exit;
     end;
+    end loop;
     if size = 1 then
         -- Alone and still failing: kept as it is, with the database's own words as the reason.
-        return query select * from nexus._ingest_batch($1, requests, bodies, is_gateway, failure);
+        return query select * from nexus._ingest_batch($1, requests, bodies, is_gateway, false, failure);
         return;
     end if;
     for n in 1..size loop

@@ -37,6 +37,7 @@ create table nexus.connector (
     pinned_version integer,
     name           text not null,
     settings       jsonb not null default '{}',
+    identity       jsonb not null default '{}',
     generation     integer not null default 0,
     is_active      boolean not null default true,
     created_at     timestamptz not null default now(),
@@ -48,6 +49,8 @@ create table nexus.connector (
 );
 comment on table nexus.connector is 'One connected shop, marketplace or ERP. Its secrets are in nexus.secret.';
 comment on column nexus.connector.pinned_version is 'The manifest version to stay on; null follows the current one.';
+comment on column nexus.connector.identity is
+    'What its identifiers mean beside other sources: sku_namespace, order_number_prefixes, references; see docs/identity.md.';
 comment on column nexus.connector.generation is
     'How often its events have been read anew. Claims of a later reading stand above those of an earlier one.';
 comment on column nexus.connector.settings is 'Settings the manifest asks for, such as time_zone. Never secrets.';

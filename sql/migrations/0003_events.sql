@@ -62,6 +62,7 @@ create table nexus.source_record (
     kind                text not null,
     external_id         text not null,
     entity_id           uuid not null,
+    has_siblings        boolean not null,
     document            jsonb compression lz4 not null,
     source_time         timestamptz not null,
     observed_at         timestamptz not null,
@@ -82,6 +83,7 @@ comment on column nexus.source_record.birth_id is
     'UUIDv5 of tenant, environment, connector, kind and external id: known before the record is, and for ever.';
 comment on column nexus.source_record.source_record_id is 'The same as birth_id, under the name every table''s key has.';
 comment on column nexus.source_record.entity_id is 'The golden row this record contributes to: <kind>_id in the table of its kind.';
+comment on column nexus.source_record.has_siblings is 'Other records contribute to the same golden row.';
 comment on column nexus.source_record.document is 'The canonical document as this source claims it. Amounts are strings, digit for digit.';
 comment on column nexus.source_record.source_time is
     'When the source says it last changed, no later than observed_at + 5 minutes; the first part of the version.';

@@ -34,6 +34,7 @@ comment on column nexus.domain_event.xact_id is 'With epoch and domain_event_id 
 comment on column nexus.domain_event.dedupe_key is 'The same for the same change, also in a replay.';
 comment on column nexus.domain_event.event_id is 'The inbound event that caused it.';
 create index domain_event_position_idx on nexus.domain_event (tenant_id, epoch, xact_id, domain_event_id);
+create index domain_event_entity_id_idx on nexus.domain_event (tenant_id, entity_id, entity_version) where entity_id is not null;
 create index domain_event_trace_id_idx on nexus.domain_event (tenant_id, trace_id);
 
 create table nexus.job (

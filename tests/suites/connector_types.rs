@@ -1,6 +1,7 @@
 //! Manifests and events that are read again, over HTTP and by the command line.
 
-use crate::mapping::{FIRST, Platform, SECOND, order};
+use crate::mapping::{FIRST, SECOND, order};
+use crate::mapping_platform::Platform;
 use crate::{GATEWAY, site};
 use nexus_tests::cluster::RUN;
 use nexus_tests::gateway::{admin, try_admin};

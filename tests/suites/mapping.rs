@@ -1,8 +1,8 @@
 //! Changing a mapping on live data: versions, preview, reading events again, and going back.
 
 use crate::golden;
+use crate::mapping_platform::Platform;
 use jiff::Timestamp;
-use nexus_core::connector::Manifest;
 use nexus_tests::cluster::{Database, SHARED};
 use nexus_tests::ingest::{accept, ingest};
 use nexus_tests::shop::{Webhook, minute, shopify, shopify_bytes};
@@ -14,9 +14,6 @@ use tokio_postgres::Client;
 use uuid::Uuid;
 
 static DATABASE: LazyLock<Database> = LazyLock::new(|| SHARED.database());
-
-/// An invented platform, so that its mapping can change without any other test seeing it.
-pub struct Platform(pub &'static str);
 
 pub const FIRST: &str = r#"
     order_number = "$.number"
@@ -31,42 +28,6 @@ pub const SECOND: &str = r#"
     order_status = { path = "$.state", map = { open = "pending", done = "completed", lost = "cancelled" }, default = "unknown" }
     email = "$.mail"
 "#;
-
-impl Platform {
-    pub fn new() -> Self {
-        Self(format!("platform-{}", Uuid::new_v4().simple()).leak())
-    }
-
-    /// Its manifest with these fields, and the path at which an order's id stands.
-    pub fn manifest(&self, id: &str, fields: &str) -> Value {
-        let toml = format!(
-            r#"
-            type = "{}"
-            name = "Invented"
-            version = 1
-            [receive]
-            signature = {{ scheme = "hmac", header = "x-signature", algorithm = "sha256", encoding = "hex" }}
-            topic = {{ header = "x-shopify-topic" }}
-            emitted_at = {{ header = "x-shopify-triggered-at", as = "timestamp" }}
-            [entities.order]
-            topics = ["order"]
-            [[entities.order.documents]]
-            kind = "sales_order"
-            external_id = {{ path = "{id}", as = "string" }}
-            source_time = {{ path = "$.at", as = "timestamp" }}
-            snapshot = "partial"
-            [entities.order.documents.fields]
-            {fields}"#,
-            self.0
-        );
-        serde_json::to_value(Manifest::from_toml(&toml).expect("a manifest")).unwrap()
-    }
-
-    async fn register(&self, client: &Client, manifest: &Value) -> i32 {
-        let sql = "select nexus.register_connector_type($1)";
-        client.query_one(sql, &[manifest]).await.unwrap().get(0)
-    }
-}
 
 pub fn order(id: u32, at: Timestamp, fields: Value) -> Webhook {
     let mut body = json!({ "id": id, "at": at });

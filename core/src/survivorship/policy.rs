@@ -1,6 +1,7 @@
 //! Which source goes first: a tenant's rules, and who owns a location's stock.
 
 use crate::canonical::Kind;
+use crate::error::{Code, Error};
 use std::collections::HashMap;
 use uuid::Uuid;
 
@@ -59,6 +60,19 @@ impl Policy {
             }
         }
         Self { ranks, owners: HashMap::new() }
+    }
+
+    /// Refuses a rule about a kind, or a field or group of it, that there is not.
+    pub fn check(kind: &str, field: Option<&str>) -> Result<(), Error> {
+        let kind = Kind::named(kind)?;
+        match field {
+            Some(name) if group_named(kind, name).is_none() => {
+                let groups: Vec<&str> = kind.groups().collect();
+                Err(Error::new(Code::InvalidArgument, format!("{} has no field \"{name}\"", kind.name))
+                    .hint(format!("a field, or one of the groups {}", groups.join(", "))))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Tells the owner of each location's stock: of the sources that know the location the one that a rule for

@@ -4,34 +4,24 @@
 //! before and after, so that the change is known without reading the golden row.
 
 mod emit;
+pub mod entity;
+pub mod identity;
 pub mod merge;
 
 use super::record::{self, Stored};
 use super::route::{self, Flows};
 use super::{Batch, fetch};
+use crate::advisory;
 use crate::error::Result;
 use crate::golden::{self, Change};
+pub use entity::Entity;
 use merge::Merge;
 use nexus_core::canonical::Kind;
 use nexus_core::register::{Joined, Record};
-use nexus_core::survivorship::{Golden, changed};
 use pgrx::spi::SpiClient;
 use serde_json::{Map, Value, json};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use uuid::Uuid;
-
-/// A golden entity that is another than before.
-pub struct Entity {
-    pub kind: &'static Kind,
-    pub entity_id: Uuid,
-    pub environment_id: Uuid,
-    pub before: Option<Golden>,
-    pub after: Golden,
-    /// The columns in which it differs.
-    pub changed: Vec<String>,
-    /// The request that changed it, by place; `None` if none did by itself.
-    pub changed_by: Option<usize>,
-}
 
 /// A record changed by a request: what a flow may want to hear of.
 pub struct Changed {
@@ -48,32 +38,105 @@ pub struct Changed {
 /// Joins, projects and writes what the batch claims. Returns how many golden entities changed.
 pub fn run(client: &mut SpiClient<'_>, batch: &mut Batch) -> Result<usize> {
     let mut merges = merge::collect(batch)?;
+    let nothing = BTreeSet::new();
+    if batch.is_wide {
+        add_related(client, batch, &mut merges, &nothing)?;
+    }
     let inserted = insert_or_lock(client, batch.tenant_id, &mut merges)?;
-    join_and_write(client, batch, merges, &inserted)
+    join_and_write(client, batch, merges, &inserted, &nothing)
 }
 
-/// The rest of [`run`], for records that are locked.
+/// The rest of [`run`], for records that are locked. The entities of those that are to be looked at `anew` are
+/// resolved whatever changed.
 pub fn join_and_write(
     client: &mut SpiClient<'_>,
     batch: &mut Batch,
     mut merges: BTreeMap<Uuid, Merge>,
     inserted: &HashSet<Uuid>,
+    anew: &BTreeSet<Uuid>,
 ) -> Result<usize> {
     let flows = route::flows(client, batch)?;
-    let changes = join(batch, &flows, &mut merges);
-    let raised: Vec<&Stored> = merges
-        .values()
-        .filter(|merge| !inserted.contains(&merge.stored.birth_id))
-        .filter(|merge| merge.before.as_ref() != Some(&merge.stored.record))
-        .map(|merge| &merge.stored)
-        .collect();
-    record::update(client, batch.tenant_id, &raised)?;
-    let mut entities = project(&merges, batch.at);
+    let outcomes = join(batch, &flows, &mut merges);
+    identity::run(client, batch, &mut merges, anew)?;
+    let changes = note(batch, &merges, outcomes);
+    let is_other = |merge: &&Merge| match inserted.contains(&merge.stored.birth_id) {
+        // Written before it was known where it belongs.
+        true => merge.stored.entity_id != merge.stored.birth_id || merge.stored.has_siblings,
+        false => merge.is_changed(),
+    };
+    let others: Vec<&Stored> = merges.values().filter(is_other).map(|merge| &merge.stored).collect();
+    record::update(client, batch.tenant_id, &others)?;
+    let mut entities = entity::changed_by(client, batch, &merges)?;
     let versions = write_golden(client, batch.tenant_id, &merges, &mut entities)?;
     emit::run(client, batch, &entities, &versions)?;
     fetch::run(client, batch)?;
     route::enqueue(client, batch, &flows, &changes)?;
     Ok(entities.len())
+}
+
+/// Writes records that were changed by hand, under their locks, and their entities: no domain event follows.
+pub fn rewrite(client: &mut SpiClient<'_>, batch: &Batch, merges: &BTreeMap<Uuid, Merge>) -> Result<()> {
+    let stored: Vec<&Stored> = merges.values().map(|merge| &merge.stored).collect();
+    record::update(client, batch.tenant_id, &stored)?;
+    let mut entities = entity::changed_by(client, batch, merges)?;
+    write_golden(client, batch.tenant_id, merges, &mut entities)?;
+    Ok(())
+}
+
+/// Mends the golden rows of these records' entities where they are not what the records make; how many.
+pub fn repair(client: &mut SpiClient<'_>, batch: &Batch, birth_ids: &[Uuid]) -> Result<usize> {
+    let entities: BTreeSet<Uuid> =
+        record::read(client, batch.tenant_id, birth_ids)?.iter().map(|stored| stored.entity_id).collect();
+    let entities: Vec<Uuid> = entities.into_iter().collect();
+    let records = record::of_entities(client, batch.tenant_id, &entities)?;
+    let policy = entity::policy_of(client, batch.tenant_id, &records)?;
+    let mut standing = entity::standing(&records, &policy);
+    let mut changes: Vec<Change<'_>> = standing
+        .iter_mut()
+        .filter_map(|entity| {
+            Some(Change {
+                kind: entity.kind,
+                entity_id: entity.entity_id,
+                environment_id: entity.environment_id,
+                before: None,
+                after: entity.after.as_mut()?,
+                first_version: None,
+            })
+        })
+        .collect();
+    golden::resolve_references(client, batch.tenant_id, &mut changes)?;
+    let versions = golden::repair(client, batch.tenant_id, &changes)?;
+    standing.retain(|entity| versions.contains_key(&entity.entity_id));
+    emit::run(client, batch, &standing, &versions)?;
+    Ok(standing.len())
+}
+
+/// Puts the records that may be concerned beside those of the batch, so that they are locked with them.
+pub fn add_related(
+    client: &mut SpiClient<'_>,
+    batch: &Batch,
+    merges: &mut BTreeMap<Uuid, Merge>,
+    anew: &BTreeSet<Uuid>,
+) -> Result<()> {
+    let ids: Vec<Uuid> = merges.keys().copied().collect();
+    for stored in record::read(client, batch.tenant_id, &ids)? {
+        if let Some(merge) = merges.get_mut(&stored.birth_id) {
+            merge.found(stored);
+        }
+    }
+    for merge in merges.values_mut() {
+        merge.join(|_, _, _| {});
+    }
+    let related = identity::related(client, batch, merges, anew)?;
+    let missing: Vec<Uuid> = related.into_iter().filter(|id| !merges.contains_key(id)).collect();
+    for stored in record::read(client, batch.tenant_id, &missing)? {
+        merges.insert(stored.birth_id, Merge::of(stored));
+    }
+    // What was joined was to find them; it is joined again once all are locked.
+    for merge in merges.values_mut() {
+        merge.stored.record = merge.before.clone().unwrap_or_default();
+    }
+    Ok(())
 }
 
 /// Writes the records that are new, and locks and reads the others. The ids of the new ones.
@@ -107,16 +170,21 @@ pub fn insert_or_lock(
     Ok(inserted)
 }
 
-/// Joins every claim into its record and notes on the requests what it did. Returns the changes that flows want
-/// to hear of.
-fn join(batch: &mut Batch, flows: &Flows, merges: &mut BTreeMap<Uuid, Merge>) -> Vec<Changed> {
-    let mut changes = Vec::new();
+/// What a claim did to its record.
+struct Outcome {
+    place: usize,
+    number: usize,
+    birth_id: Uuid,
+    result: &'static str,
+    /// The record as joined then, and the flows that hear of it.
+    heard: Option<(Map<String, Value>, Vec<Uuid>)>,
+}
+
+/// Joins every claim into its record.
+fn join(batch: &Batch, flows: &Flows, merges: &mut BTreeMap<Uuid, Merge>) -> Vec<Outcome> {
+    let mut outcomes = Vec::new();
     for (birth_id, merge) in merges.iter_mut() {
-        if merge.stored.record.is_erased() {
-            merge.claims.iter().for_each(|claim| batch.requests[claim.place].is_erased = true);
-        }
         let mut is_first = merge.before.is_none();
-        let mut results = Vec::new();
         let (kind, scope) = (merge.stored.kind, merge.stored.scope);
         merge.join(|claim, joined, record| {
             let result = match joined {
@@ -132,50 +200,36 @@ fn join(batch: &mut Batch, flows: &Flows, merges: &mut BTreeMap<Uuid, Merge>) ->
                 false => Vec::new(),
             };
             let heard = (!wanting.is_empty()).then(|| (record.fields.clone(), wanting));
-            results.push((claim.place, claim.number, result, heard));
+            let (place, number, birth_id) = (claim.place, claim.number, *birth_id);
+            outcomes.push(Outcome { place, number, birth_id, result, heard });
         });
-        for (place, number, result, heard) in results {
-            let stored = &merge.stored;
-            batch.requests[place].results.push(json!({
-                "number": number, "kind": kind.name, "external_id": stored.external_id,
-                "entity_id": stored.entity_id, "result": result,
-            }));
-            changes.extend(heard.map(|(document, flows)| Changed {
-                place,
-                kind,
-                entity_id: stored.entity_id,
-                birth_id: *birth_id,
-                document,
-                flows,
-            }));
-        }
     }
-    changes
+    outcomes
 }
 
-/// The golden entities that the joined records change, at a time in microseconds since 1970.
-pub fn project(merges: &BTreeMap<Uuid, Merge>, at: i64) -> Vec<Entity> {
-    let mut entities = Vec::new();
-    for merge in merges.values() {
-        let Merge { stored, before, changed_by, .. } = merge;
-        let before = before.as_ref().and_then(|record| stored.project(record));
-        let after =
-            stored.project(&stored.record).or_else(|| before.as_ref().map(|golden| golden.withdrawn(at)));
-        let Some(after) = after else { continue };
-        let changed = changed(stored.kind, before.as_ref(), &after);
-        if !changed.is_empty() {
-            entities.push(Entity {
-                kind: stored.kind,
-                entity_id: stored.entity_id,
-                environment_id: stored.scope.environment_id,
-                before,
-                after,
-                changed,
-                changed_by: *changed_by,
-            });
-        }
+/// Notes on the requests what their claims did. Returns the changes that flows want to hear of.
+fn note(batch: &mut Batch, merges: &BTreeMap<Uuid, Merge>, outcomes: Vec<Outcome>) -> Vec<Changed> {
+    let mut changes = Vec::new();
+    // What names a person who was forgotten is not kept.
+    for merge in merges.values().filter(|merge| merge.stored.record.is_erased()) {
+        merge.claims.iter().for_each(|claim| batch.requests[claim.place].is_erased = true);
     }
-    entities
+    for Outcome { place, number, birth_id, result, heard } in outcomes {
+        let Some(Merge { stored, .. }) = merges.get(&birth_id) else { continue };
+        batch.requests[place].results.push(json!({
+            "number": number, "kind": stored.kind.name, "external_id": stored.external_id,
+            "entity_id": stored.entity_id, "result": result,
+        }));
+        changes.extend(heard.map(|(document, flows)| Changed {
+            place,
+            kind: stored.kind,
+            entity_id: stored.entity_id,
+            birth_id,
+            document,
+            flows,
+        }));
+    }
+    changes
 }
 
 fn write_golden(
@@ -184,6 +238,14 @@ fn write_golden(
     merges: &BTreeMap<Uuid, Merge>,
     entities: &mut [Entity],
 ) -> Result<HashMap<Uuid, i64>> {
+    // Who resolves a reference while its record moves to another entity would write down where it was.
+    let references = format!("{tenant_id} references");
+    let moves = |merge: &Merge| merge.former_entity_id != merge.stored.entity_id;
+    match merges.values().any(moves) {
+        true => advisory::lock(client, std::iter::once(&*references))?,
+        false if entities.is_empty() => {}
+        false => advisory::share(client, &references)?,
+    }
     let mut aliases = Vec::new();
     for merge in merges.values() {
         let Stored { kind, scope, birth_id, entity_id, record, .. } = &merge.stored;
@@ -196,18 +258,33 @@ fn write_golden(
         }
     }
     let moved = golden::put_aliases(client, tenant_id, &aliases)?;
+    let gone = entities.iter().filter(|entity| entity.after.is_none());
+    golden::remove(client, tenant_id, gone.map(|entity| (entity.kind, entity.entity_id)))?;
+    // One that comes back goes on counting where it ended: consumers drop what is older than what they have.
+    let back = entities.iter().filter(|entity| entity.before.is_none() && !entity.from.is_empty());
+    let back: Vec<Uuid> = back.map(|entity| entity.entity_id).collect();
+    let ended = golden::last_versions(client, tenant_id, &back)?;
     let mut changes: Vec<Change<'_>> = entities
         .iter_mut()
-        .map(|entity| Change {
-            kind: entity.kind,
-            entity_id: entity.entity_id,
-            environment_id: entity.environment_id,
-            before: entity.before.as_ref(),
-            after: &mut entity.after,
+        .filter_map(|entity| {
+            Some(Change {
+                kind: entity.kind,
+                entity_id: entity.entity_id,
+                environment_id: entity.environment_id,
+                before: entity.before.as_ref(),
+                after: entity.after.as_mut()?,
+                first_version: ended.get(&entity.entity_id).map(|version| version + 1),
+            })
         })
         .collect();
     golden::resolve_references(client, tenant_id, &mut changes)?;
     let versions = golden::write(client, tenant_id, &changes)?;
     golden::move_references(client, tenant_id, &moved)?;
+    let placed = merges.values().filter(|merge| merge.former_entity_id != merge.stored.entity_id);
+    golden::follow_records(
+        client,
+        tenant_id,
+        placed.map(|merge| (merge.stored.birth_id, merge.stored.entity_id)),
+    )?;
     Ok(versions)
 }

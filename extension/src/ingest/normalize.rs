@@ -100,6 +100,7 @@ pub fn sources(client: &mut SpiClient<'_>, batch: &Batch) -> Result<HashMap<Uuid
         .into_iter()
         .map(|(scope, connector_type, version, settings, generation)| {
             let connector = manifest::compiled(client, &connector_type, version)?;
+            let settings = connector.with_default_settings(&settings);
             let source = Source { scope, connector_type, version, settings, generation, connector };
             Ok((scope.connector_id, Rc::new(source)))
         })

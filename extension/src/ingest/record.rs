@@ -7,7 +7,7 @@ use crate::plan;
 use nexus_core::canonical::Kind;
 use nexus_core::identity::Scope;
 use nexus_core::register::{Record, Stamp, Version};
-use nexus_core::survivorship::{Claims, Golden, project};
+use nexus_core::survivorship::Claims;
 use pgrx::spi::{SpiClient, SpiHeapTupleData};
 use pgrx::{FromDatum, IntoDatum, JsonB, Uuid as PgUuid};
 use serde::Deserialize;
@@ -24,13 +24,15 @@ pub struct Stored {
     pub external_id: String,
     /// The golden entity it contributes to.
     pub entity_id: Uuid,
+    /// Whether others do as well.
+    pub has_siblings: bool,
     pub record: Record,
 }
 
 macro_rules! row_type {
     () => {
         "birth_id uuid, environment_id uuid, connector_id uuid, kind text, external_id text, entity_id uuid,
-         document jsonb, source_time bigint, observed bigint, generation integer, event_id uuid,
+         has_siblings boolean, document jsonb, source_time bigint, observed bigint, generation integer, event_id uuid,
          manifest_version integer, group_stamps jsonb, tombstone jsonb, is_deleted boolean"
     };
 }
@@ -40,9 +42,9 @@ macro_rules! row_type {
 const INSERT_OR_LOCK: &str = concat!(
     "with inserted as (
         insert into nexus.source_record as s (tenant_id, birth_id, environment_id, connector_id, kind, external_id,
-            entity_id, document, source_time, observed_at, generation, event_id, manifest_version, group_stamps,
+            entity_id, has_siblings, document, source_time, observed_at, generation, event_id, manifest_version, group_stamps,
             tombstone, is_deleted, created_at, updated_at)
-        select $1, r.birth_id, r.environment_id, r.connector_id, r.kind, r.external_id, r.entity_id, r.document, ",
+        select $1, r.birth_id, r.environment_id, r.connector_id, r.kind, r.external_id, r.entity_id, r.has_siblings, r.document, ",
     timestamptz!("r.source_time"), ", ", timestamptz!("r.observed"),
     ", r.generation, r.event_id, r.manifest_version, r.group_stamps, r.tombstone, r.is_deleted, now(), now()
         from jsonb_to_recordset($2) as r(", row_type!(), ")
@@ -53,21 +55,22 @@ const INSERT_OR_LOCK: &str = concat!(
 );
 
 macro_rules! stored {
-    ($locking:literal) => {
+    ($column:literal, $locking:literal) => {
         concat!(
             "select s.birth_id, s.environment_id, s.connector_id, s.kind, s.external_id, s.entity_id, s.document, ",
             microseconds!("s.source_time"), ", ", microseconds!("s.observed_at"),
-            ", s.generation, s.event_id, s.manifest_version, s.group_stamps, s.tombstone
-            from nexus.source_record s where s.tenant_id = $1 and s.birth_id = any ($2) order by s.birth_id ", $locking
+            ", s.generation, s.event_id, s.manifest_version, s.group_stamps, s.tombstone, s.has_siblings
+            from nexus.source_record s where s.tenant_id = $1 and s.", $column, " = any ($2) order by s.birth_id ", $locking
         )
     };
 }
 
-const READ: &str = stored!("");
-const LOCK: &str = stored!("for update");
+const READ: &str = stored!("birth_id", "");
+const LOCK: &str = stored!("birth_id", "for update");
+const OF_ENTITIES: &str = stored!("entity_id", "");
 
 const UPDATE: &str = concat!(
-    "update nexus.source_record s set external_id = r.external_id, document = r.document, source_time = ",
+    "update nexus.source_record s set external_id = r.external_id, entity_id = r.entity_id, has_siblings = r.has_siblings, document = r.document, source_time = ",
     timestamptz!("r.source_time"),
     ", observed_at = ",
     timestamptz!("r.observed"),
@@ -93,6 +96,11 @@ pub fn insert_or_lock(client: &mut SpiClient<'_>, tenant_id: Uuid, records: &[&S
 /// The records as the table holds them, unlocked, or locked by [`insert_or_lock`] before.
 pub fn read(client: &mut SpiClient<'_>, tenant_id: Uuid, ids: &[Uuid]) -> Result<Vec<Stored>> {
     select(client, READ, tenant_id, ids)
+}
+
+/// Every record of these entities, unlocked.
+pub fn of_entities(client: &mut SpiClient<'_>, tenant_id: Uuid, entities: &[Uuid]) -> Result<Vec<Stored>> {
+    select(client, OF_ENTITIES, tenant_id, entities)
 }
 
 /// Locks the records, in the order of their ids.
@@ -188,20 +196,14 @@ impl Stored {
             birth_id: to_core(required(row, 1)?),
             external_id: required(row, 5)?,
             entity_id: to_core(required(row, 6)?),
+            has_siblings: required(row, 15)?,
             record: record_of(kind, document, base, exceptions, tombstone)?,
         })
     }
 
-    /// The entity that claims of this record make, were it the only one.
-    pub fn project(&self, record: &Record) -> Option<Golden> {
-        let claims = Claims {
-            record,
-            scope: self.scope,
-            external_id: &self.external_id,
-            birth_id: self.birth_id,
-            rank: 0,
-        };
-        project(self.kind, &[claims])
+    /// What the source says, for projection, as in a state of the record.
+    pub fn claims<'a>(&'a self, record: &'a Record) -> Claims<'a> {
+        Claims { record, scope: self.scope, external_id: &self.external_id, birth_id: self.birth_id }
     }
 
     fn to_row(&self) -> Value {
@@ -226,6 +228,7 @@ impl Stored {
             "kind": self.kind.name,
             "external_id": self.external_id,
             "entity_id": self.entity_id,
+            "has_siblings": self.has_siblings,
             "document": record.fields,
             "source_time": base.version.source_time,
             "observed": base.version.observed,

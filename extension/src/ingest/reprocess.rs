@@ -19,7 +19,7 @@ use pgrx::spi::SpiClient;
 use pgrx::{JsonB, Uuid as PgUuid};
 use serde::Deserialize;
 use serde_json::json;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 use uuid::Uuid;
 
@@ -54,13 +54,15 @@ fn _reprocess_batch(
 ) -> Result<TableIterator<'static, (name!(events, i32), name!(quarantined, i32), name!(entities, i32))>> {
     let swept = Vec::<Swept>::deserialize(swept.0).map_err(internal)?;
     let row = Spi::connect_mut(|client| {
-        let mut batch = Batch::again(client, to_core(tenant_id), event_ids)?;
+        let mut batch = Batch { is_wide: true, ..Batch::again(client, to_core(tenant_id), event_ids)? };
         normalize::run(client, &mut batch, None)?;
         let mut merges = create::merge::collect(&batch)?;
         add_swept(client, &batch, &swept, &mut merges)?;
+        let nothing = BTreeSet::new();
+        create::add_related(client, &batch, &mut merges, &nothing)?;
         let inserted = create::insert_or_lock(client, batch.tenant_id, &mut merges)?;
         forget(client, &batch, &swept, &mut merges)?;
-        let entities = create::join_and_write(client, &mut batch, merges, &inserted)?;
+        let entities = create::join_and_write(client, &mut batch, merges, &inserted, &nothing)?;
         super::log::update(client, &batch)?;
         let quarantined = batch.events().filter(|(request, _)| request.status().0 == "quarantined").count();
         Ok((count(batch.requests.len()), count(quarantined), count(entities)))
@@ -117,7 +119,7 @@ fn _preview_batch(
         }
         forget(client, &batch, &swept, &mut merges)?;
         merges.values_mut().for_each(|merge| merge.join(|_, _, _| {}));
-        let entities = create::project(&merges, batch.at);
+        let entities = create::entity::tried(client, &batch, &merges)?;
         let mut differences: Vec<_> = entities.iter().flat_map(differences).collect();
         differences.extend(batch.requests.iter().filter_map(status_difference));
         Ok(differences)
@@ -134,7 +136,7 @@ fn differences(entity: &create::Entity) -> Vec<Difference> {
         (!value.is_null()).then_some(JsonB(value))
     };
     let difference = |field: &String| {
-        let (old, new) = (shown(field, entity.before.as_ref()), shown(field, Some(&entity.after)));
+        let (old, new) = (shown(field, entity.before.as_ref()), shown(field, entity.after.as_ref()));
         (entity.kind.name.to_owned(), from_core(entity.entity_id), field.clone(), old, new)
     };
     entity.changed.iter().map(difference).collect()

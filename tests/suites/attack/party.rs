@@ -249,6 +249,29 @@ async fn furnish(site: &Site<'_>, key: &str, environment_id: Uuid, word: &str) {
         site.admin.query(reprocess, &[&site.tenant.tenant_id, &filter]).await.unwrap();
     }
 
+    // Another shop that knows the same people, surely or perhaps, and what was decided about them.
+    let outlet = site.tenant.connector_in(&site.admin, environment_id, "shopify").await;
+    let known: Value = serde_json::from_slice(&webhooks[1].0.body).unwrap();
+    for (id, email, phone) in [
+        (1, known["email"].clone(), Value::Null),
+        (2, json!(format!("other.{word}@example.com")), known["phone"].clone()),
+        (3, json!(format!("third.{word}@example.com")), Value::Null),
+    ] {
+        let mut person = known.clone();
+        let changes =
+            json!({ "id": id, "email": email, "phone": phone, "default_address": null, "addresses": [] });
+        person.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        let taken =
+            ingest(&site.admin, &outlet, &shopify("customers/create", &person, minute(4))).await.unwrap();
+        assert_eq!(taken.status, "accepted", "{taken:?}");
+    }
+    let decided = "select nexus.merge($1, 'customer', r.entity_id, o.entity_id, $3),
+               nexus.set_survivorship($1, r.environment_id, 'customer', null, $2, 5)
+        from nexus.source_record r
+        join nexus.source_record o on o.tenant_id = $1 and o.connector_id = $2 and o.kind = 'customer' and o.external_id = '1'
+        where r.tenant_id = $1 and r.connector_id = $2 and r.kind = 'customer' and r.external_id = '3'";
+    site.admin.execute(decided, &[&site.tenant.tenant_id, &outlet.connector_id, &word]).await.unwrap();
+
     // Attempts that failed: their deliveries stay in the queue, and the gateway of these tests does not dispatch.
     let attempts = "select nexus.settle($1, 'suite', (
             select jsonb_agg(to_jsonb(c) || jsonb_build_object(

@@ -23,6 +23,10 @@ pub struct Merge {
     pub stored: Stored,
     /// As it was before; `None` if it is new.
     pub before: Option<Record>,
+    /// The entity it contributed to then.
+    pub former_entity_id: Uuid,
+    /// Whether others did as well.
+    pub had_siblings: bool,
     pub claims: Vec<Claim>,
     /// The request that last changed the record's content, by place.
     pub changed_by: Option<usize>,
@@ -66,20 +70,44 @@ impl Merge {
             external_id: document.external_id.clone(),
             // Its own until identity joins it with another source's.
             entity_id: birth_id,
+            has_siblings: false,
             record: Record::default(),
         };
-        Ok(Self { stored, before: None, claims: Vec::new(), changed_by: None })
+        Ok(Self {
+            stored,
+            before: None,
+            former_entity_id: birth_id,
+            had_siblings: false,
+            claims: Vec::new(),
+            changed_by: None,
+        })
     }
 
     /// A record that is known, of which the batch need not claim anything.
     pub fn of(stored: Stored) -> Self {
-        Self { before: Some(stored.record.clone()), stored, claims: Vec::new(), changed_by: None }
+        Self {
+            before: Some(stored.record.clone()),
+            former_entity_id: stored.entity_id,
+            had_siblings: stored.has_siblings,
+            stored,
+            claims: Vec::new(),
+            changed_by: None,
+        }
     }
 
     /// Puts the record that is known in the place of the new one.
     pub fn found(&mut self, stored: Stored) {
         self.before = Some(stored.record.clone());
+        self.former_entity_id = stored.entity_id;
+        self.had_siblings = stored.has_siblings;
         self.stored = stored;
+    }
+
+    /// Whether its row is another than before.
+    pub fn is_changed(&self) -> bool {
+        self.before.as_ref() != Some(&self.stored.record)
+            || self.former_entity_id != self.stored.entity_id
+            || self.had_siblings != self.stored.has_siblings
     }
 
     /// Joins every claim into the record, and tells each what it did.

@@ -1,12 +1,13 @@
 //! The right to be forgotten, for source records and what is projected from them.
 
+use super::create::{self, merge::Merge};
+use super::{Batch, record};
 use crate::error::Result;
 use crate::functions::to_core;
-use crate::golden::{self, Change};
-use crate::ingest::record;
 use nexus_core::person;
 use pgrx::prelude::*;
 use pgrx::{JsonB, Uuid as PgUuid};
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// The e-mail addresses among these that are somebody's own, as identity keys.
@@ -28,34 +29,18 @@ fn _erase_records(tenant_id: PgUuid, birth_ids: Vec<PgUuid>, observed: i64) -> R
     let tenant_id = to_core(tenant_id);
     let ids: Vec<Uuid> = birth_ids.into_iter().map(to_core).collect();
     Spi::connect_mut(|client| {
-        let mut records = record::lock(client, tenant_id, &ids)?;
-        let mut projections = Vec::with_capacity(records.len());
-        for stored in &mut records {
-            let before = stored.project(&stored.record);
+        let records = record::lock(client, tenant_id, &ids)?;
+        let mut merges: BTreeMap<Uuid, Merge> =
+            records.into_iter().map(|stored| (stored.birth_id, Merge::of(stored))).collect();
+        for stored in merges.values_mut().map(|merge| &mut merge.stored) {
             stored.record.erase(stored.kind, observed);
             // A guest's record is named by the e-mail address; birth_id, derived from it, still finds the
             // record when the same address is seen again.
             if stored.external_id.contains('@') {
                 stored.external_id = format!("erased:{}", stored.birth_id);
             }
-            projections.push((before, stored.project(&stored.record)));
         }
-        record::update(client, tenant_id, &records.iter().collect::<Vec<_>>())?;
-        let mut changes: Vec<Change<'_>> = records
-            .iter()
-            .zip(&mut projections)
-            .filter_map(|(stored, (before, after))| {
-                after.as_mut().map(|after| Change {
-                    kind: stored.kind,
-                    entity_id: stored.entity_id,
-                    environment_id: stored.scope.environment_id,
-                    before: before.as_ref(),
-                    after,
-                })
-            })
-            .collect();
-        golden::resolve_references(client, tenant_id, &mut changes)?;
-        golden::write(client, tenant_id, &changes)?;
-        Ok(i32::try_from(records.len()).unwrap_or(i32::MAX))
+        create::rewrite(client, &Batch::new(tenant_id, Vec::new()), &merges)?;
+        Ok(i32::try_from(merges.len()).unwrap_or(i32::MAX))
     })
 }

@@ -1,0 +1,204 @@
+-- What people decide about entities, where values come from, and how entities were before.
+
+create function nexus._record_of(
+    tenant_id uuid, kind text, id uuid, out birth_id uuid, out entity_id uuid, out environment_id uuid
+)
+language plpgsql stable
+set search_path to pg_catalog, nexus, pg_temp
+as $$
+begin
+    select r.birth_id, r.entity_id, r.environment_id into birth_id, entity_id, environment_id
+    from nexus.source_record r
+    where r.tenant_id = $1 and r.kind = $2 and (r.birth_id = $3 or r.entity_id = $3)
+      and (nexus.current_environment_id() is null or r.environment_id = nexus.current_environment_id())
+    order by r.birth_id <> $3, r.birth_id limit 1;
+    if not found then
+        raise no_data_found using
+            message = format('there is no %s %s', $2, $3),
+            hint = 'Name an entity, or one of its source records by birth_id.', detail = '{"code": "NX404"}';
+    end if;
+end;
+$$;
+comment on function nexus._record_of(uuid, text, uuid) is 'A source record by its own id, or one of an entity by the entity''s.';
+
+create function nexus.merge(tenant_id uuid, kind text, a uuid, b uuid, reason text) returns uuid
+language plpgsql security definer
+set search_path to pg_catalog, nexus, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    one record;
+    other record;
+begin
+    perform nexus._require_tenant($1);
+    one := nexus._record_of($1, $2, $3);
+    other := nexus._record_of($1, $2, $4);
+    if one.environment_id <> other.environment_id then
+        raise invalid_parameter_value using
+            message = format('%s and %s are of different environments', $3, $4), detail = '{"code": "NX403"}';
+    end if;
+    if one.entity_id = other.entity_id then
+        -- A person confirms what was found.
+        if one.birth_id <> other.birth_id then
+            perform nexus._put_link($1, one.environment_id, $2, one.birth_id, other.birth_id, 'must', $5);
+        end if;
+        return one.entity_id;
+    end if;
+    -- The last word counts: nothing keeps the two apart any more.
+    delete from nexus.entity_link l using nexus.source_record x, nexus.source_record y
+    where l.tenant_id = $1 and l.link = 'cannot'
+      and x.tenant_id = $1 and y.tenant_id = $1 and x.entity_id = one.entity_id and y.entity_id = other.entity_id
+      and ((l.a = x.birth_id and l.b = y.birth_id) or (l.a = y.birth_id and l.b = x.birth_id));
+    perform nexus._put_link($1, one.environment_id, $2, one.birth_id, other.birth_id, 'must', $5);
+    perform nexus._resolve_anew($1, array[one.birth_id, other.birth_id], false);
+    one := nexus._record_of($1, $2, one.birth_id);
+    other := nexus._record_of($1, $2, other.birth_id);
+    if one.entity_id <> other.entity_id then
+        raise invalid_parameter_value using
+            message = format('%s and %s cannot be merged: the entity would have more than 20 source records', $3, $4),
+            detail = '{"code": "NX403"}';
+    end if;
+    perform nexus._audit($1, one.environment_id, $2 || '.merged', $2, one.entity_id,
+                         jsonb_build_object('a', $3, 'b', $4, 'reason', $5));
+    return one.entity_id;
+end;
+$$;
+comment on function nexus.merge(uuid, text, uuid, uuid, text) is
+    'Says that two entities, or source records by birth_id, are the same thing; the entity they are now. Undone by nexus.unmerge.';
+
+create function nexus.unmerge(tenant_id uuid, kind text, source_record_birth_id uuid, reason text) returns uuid
+language plpgsql security definer
+set search_path to pg_catalog, nexus, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    taken record;
+    link record;
+    concerned uuid[];
+begin
+    perform nexus._require_tenant($1);
+    taken := nexus._record_of($1, $2, $3);
+    concerned := array(select r.birth_id from nexus.source_record r
+                       where r.tenant_id = $1 and r.entity_id = taken.entity_id);
+    if cardinality(concerned) = 1 then
+        return taken.entity_id;
+    end if;
+    for link in select * from nexus._unmerge_links($1, taken.birth_id) loop
+        if link.is_added then
+            perform nexus._put_link($1, taken.environment_id, $2, link.a, link.b, link.link, $4);
+        else
+            delete from nexus.entity_link l where l.tenant_id = $1 and l.a = link.a and l.b = link.b and l.link = link.link;
+        end if;
+    end loop;
+    perform nexus._resolve_anew($1, concerned, false);
+    taken := nexus._record_of($1, $2, taken.birth_id);
+    perform nexus._audit($1, taken.environment_id, $2 || '.unmerged', $2, taken.entity_id,
+                         jsonb_build_object('birth_id', taken.birth_id, 'reason', $4));
+    return taken.entity_id;
+end;
+$$;
+comment on function nexus.unmerge(uuid, text, uuid, text) is
+    'Takes a source record out of its entity, with what a merge had joined to it; the entity it is now.';
+
+create function nexus._put_link(
+    tenant_id uuid, environment_id uuid, kind text, one uuid, other uuid, link text, reason text
+) returns void
+language plpgsql
+set search_path to pg_catalog, nexus, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    insert into nexus.entity_link as l (tenant_id, entity_link_id, environment_id, kind, a, b, link, reason, actor)
+    values ($1, nexus.uuid_v7(), $2, $3, least($4, $5), greatest($4, $5), $6, coalesce($7, ''), nexus._actor())
+    on conflict (tenant_id, a, b) do update
+    set link = excluded.link, reason = excluded.reason, actor = excluded.actor, created_at = excluded.created_at;
+    delete from nexus.merge_candidate c where c.tenant_id = $1 and c.a = least($4, $5) and c.b = greatest($4, $5);
+end;
+$$;
+comment on function nexus._put_link(uuid, uuid, text, uuid, uuid, text, text) is 'Writes down what a person says of two source records.';
+
+create function nexus.rebuild(tenant_id uuid, kind text, after uuid default null, max_records integer default 500)
+returns table (records integer, changed integer, next_birth_id uuid)
+language plpgsql security definer
+set search_path to pg_catalog, nexus, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    batch uuid[];
+    was_changed integer;
+begin
+    perform nexus._require_tenant($1);
+    if nexus.current_environment_id() is not null then
+        raise insufficient_privilege using
+            message = format('role %I is bound to one environment and may not rebuild', session_user), detail = '{"code": "NX304"}';
+    end if;
+    records := 0;
+    changed := 0;
+    batch := array(select r.birth_id from nexus.source_record r
+                   where r.tenant_id = $1 and r.kind = $2 and r.birth_id > coalesce($3, '00000000-0000-0000-0000-000000000000')
+                   order by r.birth_id limit $4);
+    was_changed := nexus._resolve_anew($1, batch, true);
+    return query select cardinality(batch), was_changed, case when cardinality(batch) = $4 then batch[$4] end;
+end;
+$$;
+comment on function nexus.rebuild(uuid, text, uuid, integer) is
+    'Recomputes keys, entities and golden rows of a kind from the source records, in batches beside live ingest: call it with next_birth_id until that is null. When all is well, nothing is changed.';
+
+create function nexus.set_survivorship(tenant_id uuid, environment_id uuid, kind text, field text, connector_id uuid, rank integer)
+returns void
+language plpgsql security definer
+set search_path to pg_catalog, nexus, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    perform nexus._require_platform($1);
+    perform nexus._require_environment($1, $2);
+    perform nexus._check_survivorship($3, $4);
+    if not exists (select from nexus.connector c where c.tenant_id = $1 and c.environment_id = $2 and c.connector_id = $5) then
+        raise no_data_found using message = format('there is no connector %s', $5), detail = '{"code": "NX404"}';
+    end if;
+    delete from nexus.survivorship_rule r
+    where r.tenant_id = $1 and r.kind = $3 and r.field is not distinct from $4 and r.connector_id = $5;
+    if $6 is not null then
+        insert into nexus.survivorship_rule (tenant_id, survivorship_rule_id, environment_id, kind, field, connector_id, rank)
+        values ($1, nexus.uuid_v7(), $2, $3, $4, $5, $6);
+    end if;
+    perform nexus._audit($1, $2, 'survivorship.set', 'connector', $5, jsonb_build_object('kind', $3, 'field', $4, 'rank', $6));
+end;
+$$;
+comment on function nexus.set_survivorship(uuid, uuid, text, text, uuid, integer) is
+    'Ranks a source for a kind, or a field of it (null: all); the lowest goes first, null takes the rule away. nexus.rebuild applies it to what is stored.';
+
+create function nexus.provenance(tenant_id uuid, kind text, entity_id uuid)
+returns table (
+    field text, value jsonb, source text, connector_id uuid, external_id text, birth_id uuid, source_time timestamptz,
+    event_id uuid, mapping_version integer, is_winner boolean
+)
+language sql stable
+set search_path to pg_catalog, nexus, pg_temp
+as $$
+    select p.field, p.value, c.name, p.connector_id, p.external_id, p.birth_id,
+           timestamptz 'epoch' + p.source_time * interval '1 microsecond', p.event_id, p.manifest_version, p.is_winner
+    from nexus._provenance($1, $2, $3) p
+    left join nexus.connector c on c.tenant_id = $1 and c.connector_id = p.connector_id
+$$;
+comment on function nexus.provenance(uuid, text, uuid) is
+    'What every source says of every field of an entity, by which event and mapping version, and which claim survives.';
+
+create function nexus.entity_at(tenant_id uuid, kind text, entity_id uuid, at timestamptz) returns jsonb
+language sql stable
+set search_path to pg_catalog, nexus, pg_temp
+as $$
+    -- An entity bears the id of one of its records, which tells where it went.
+    with place as (
+        select coalesce((select c.new_entity_id from nexus.entity_change c
+                         where c.tenant_id = $1 and c.birth_id = $3 and c.changed_at <= $4
+                         order by c.changed_at desc, c.entity_change_id desc limit 1), $3) as id
+    )
+    select v.payload from place p
+    join nexus.domain_event v on v.tenant_id = $1 and v.entity_id = p.id
+    where v.entity_kind = $2 and v.created_at <= $4
+    order by v.entity_version desc limit 1
+$$;
+comment on function nexus.entity_at(uuid, text, uuid, timestamptz) is
+    'An entity as it was at a moment, from the outbox''s snapshots; null before it was, and before the outbox begins.';
