@@ -15,6 +15,7 @@ pub use derived::{EmailKind, email_key, email_kind, gtin_key, is_valid_gtin, ord
 pub(crate) use derived::{country_code, derive};
 pub use document::{Document, Snapshot};
 pub use phone::phone_e164;
+pub use vocabulary::VOCABULARIES;
 
 use crate::error::{Code, Error};
 use serde_json::{Map, Value};

@@ -527,23 +527,27 @@ fn delete_strays(kind: &Kind, children: &Children) -> String {
 fn columns_of<'a>(fields: impl Iterator<Item = &'a Field>) -> Vec<(String, &'static str)> {
     let mut columns = Vec::new();
     for field in fields {
-        let sql_type = match field.field_type {
-            FieldType::Text | FieldType::Currency | FieldType::Vocabulary(_) => "text",
-            FieldType::Integer => "bigint",
-            FieldType::Decimal => "numeric",
-            FieldType::Boolean => "boolean",
-            FieldType::Timestamp => "timestamptz",
-            FieldType::TextList => "text[]",
-            FieldType::Json => "jsonb",
-            FieldType::Reference(_) => {
-                columns.push((format!("{}_id", field.name), "uuid"));
-                columns.push((format!("{}_birth_id", field.name), "uuid"));
-                continue;
-            }
-        };
-        columns.push((field.name.to_owned(), sql_type));
+        if let FieldType::Reference(_) = field.field_type {
+            columns.push((format!("{}_id", field.name), "uuid"));
+            columns.push((format!("{}_birth_id", field.name), "uuid"));
+        } else {
+            columns.push((field.name.to_owned(), sql_type(field.field_type)));
+        }
     }
     columns
+}
+
+/// The SQL type of a document's value.
+pub fn sql_type(field_type: FieldType) -> &'static str {
+    match field_type {
+        FieldType::Text | FieldType::Currency | FieldType::Vocabulary(_) | FieldType::Reference(_) => "text",
+        FieldType::Integer => "bigint",
+        FieldType::Decimal => "numeric",
+        FieldType::Boolean => "boolean",
+        FieldType::Timestamp => "timestamptz",
+        FieldType::TextList => "text[]",
+        FieldType::Json => "jsonb",
+    }
 }
 
 fn list(columns: &[(String, &'static str)], each: impl Fn(&str, &str) -> String) -> String {

@@ -103,6 +103,13 @@ extension_sql_file!("../../sql/functions/trace.sql", name = "trace", requires = 
 
 extension_sql_file!("../../sql/functions/identity.sql", name = "identity", requires = ["audit"]);
 
+// For data teams.
+extension_sql_file!(
+    "../../sql/functions/dbt_sources.sql",
+    name = "dbt_sources",
+    requires = ["create_roles"]
+);
+
 // The end of things.
 extension_sql_file!("../../sql/functions/tenant_life.sql", name = "tenant_life", requires = ["audit"]);
 extension_sql_file!("../../sql/functions/erase_customer.sql", name = "erase_customer", requires = ["audit"]);

@@ -3,7 +3,9 @@
 //! Dumps carry the rows of such tables, and an extension update touches functions only.
 
 use crate::error::{Result, internal};
+use crate::golden;
 use crate::manifest;
+use nexus_core::canonical::{KINDS, Kind, VOCABULARIES};
 use nexus_core::connector::{Connector, built_in};
 use nexus_core::setting::SETTINGS;
 use pgrx::JsonB;
@@ -21,6 +23,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0006_views", include_str!("../../sql/migrations/0006_views.sql")),
     ("0007_idempotency_request", include_str!("../../sql/migrations/0007_idempotency_request.sql")),
     ("0008_identity", include_str!("../../sql/migrations/0008_identity.sql")),
+    ("0009_views", include_str!("../../sql/migrations/0009_views.sql")),
 ];
 
 /// Months of partitions that stand ready before maintain() has run once.
@@ -62,6 +65,8 @@ fn migrate() -> Result<SetOfIterator<'static, String>> {
         }
         seed_connector_types(client)?;
         seed_settings(client)?;
+        seed_vocabularies(client)?;
+        create_source_views(client)?;
         let ahead = [MONTHS_AHEAD.into()];
         client.update("select nexus._create_partitions($1)", None, &ahead).map_err(internal)?;
         client.update("select nexus._begin_epoch()", None, &[]).map_err(internal)?;
@@ -135,3 +140,79 @@ fn seed_connector_types(client: &mut SpiClient<'_>) -> Result<()> {
     }
     Ok(())
 }
+
+/// Puts core's closed lists, with what their values mean, into nexus.vocabulary.
+fn seed_vocabularies(client: &mut SpiClient<'_>) -> Result<()> {
+    for (vocabulary, terms) in VOCABULARIES {
+        for (place, (value, description)) in (1_i32..).zip(*terms) {
+            let arguments = [(*vocabulary).into(), (*value).into(), place.into(), (*description).into()];
+            client.update(SEED_VOCABULARY, None, &arguments).map_err(internal)?;
+        }
+    }
+    Ok(())
+}
+
+const SEED_VOCABULARY: &str = "
+    insert into nexus.vocabulary as v (vocabulary, value, position, description) values ($1, $2, $3, $4)
+    on conflict (vocabulary, value) do update set position = excluded.position, description = excluded.description
+    where (v.position, v.description) is distinct from (excluded.position, excluded.description)";
+
+/// Makes `nexus.<kind>_source` for every kind: what each source says, in the columns of core's fields. A view
+/// keeps the columns it has; a release that takes one away or moves it drops the view in its migration.
+fn create_source_views(client: &mut SpiClient<'_>) -> Result<()> {
+    for kind in KINDS {
+        client.update(&source_view(kind), None, &[]).map_err(internal)?;
+    }
+    client.update(COMMENT_SOURCE_VIEWS, None, &[]).map_err(internal)?;
+    Ok(())
+}
+
+/// The casts cannot fail: mappings hold the values of a document to the types of its fields.
+fn source_view(kind: &Kind) -> String {
+    let mut columns: Vec<(&str, &str)> =
+        kind.fields.iter().map(|field| (field.document_name(), golden::sql_type(field.field_type))).collect();
+    columns.extend(kind.children.map(|children| (children.field, "jsonb")));
+    let list = |each: fn(&(&str, &str)) -> String| columns.iter().map(each).collect::<Vec<_>>().join(", ");
+    format!(
+        "create or replace view nexus.{name}_source with (security_invoker = true) as
+         select r.tenant_id, r.environment_id, r.connector_id, r.external_id, r.birth_id, r.entity_id as {name}_id,
+                r.source_time, r.observed_at, r.is_deleted, {shown}
+         from nexus.source_record r
+         cross join lateral jsonb_to_record(r.document) as d({typed})
+         where r.kind = '{name}'",
+        name = kind.name,
+        shown = list(|(name, _)| format!("d.\"{name}\"")),
+        typed = list(|(name, sql_type)| format!("\"{name}\" {sql_type}")),
+    )
+}
+
+/// Columns mean what those of the golden table or of nexus.source_record mean.
+const COMMENT_SOURCE_VIEWS: &str = r"do $$
+    declare
+        thing record;
+    begin
+        for thing in
+            select v.relname as view, left(v.relname, -7) as kind, a.attname as name, a.attnum,
+                   coalesce(col_description(g.oid, own.attnum), col_description(r.oid, record.attnum),
+                            case when a.attname like '%\_external\_id'
+                                 then 'The id of that record in the same source.'
+                                 else 'Its child rows as the source claims them, a JSON array.' end) as comment
+            from pg_class v
+            join pg_class g on g.relnamespace = v.relnamespace and g.relname = left(v.relname, -7)
+            join pg_class r on r.relnamespace = v.relnamespace and r.relname = 'source_record'
+            join pg_attribute a on a.attrelid = v.oid and a.attnum > 0
+            left join pg_attribute own on own.attrelid = g.oid and own.attname = a.attname
+            left join pg_attribute record on record.attrelid = r.oid and record.attname = a.attname
+            where v.relnamespace = 'nexus'::regnamespace and v.relkind = 'v' and v.relname like '%\_source'
+            order by v.relname, a.attnum
+        loop
+            if thing.attnum = 1 then
+                execute format('comment on view nexus.%I is %L', thing.view,
+                    format('What each source says of each %s, typed: the mirror of the sources.', replace(thing.kind, '_', ' ')));
+            end if;
+            if thing.name = thing.kind || '_id' then
+                thing.comment := 'The golden row it contributes to.';
+            end if;
+            execute format('comment on column nexus.%I.%I is %L', thing.view, thing.name, thing.comment);
+        end loop;
+    end $$";

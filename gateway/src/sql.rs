@@ -103,6 +103,8 @@ pub const DELETE_TENANT: &str = "select table_name, rows from nexus.delete_tenan
 pub const DROP_GROUPS: &str = "select nexus.drop_groups($1)";
 /// Takes a person out of everything.
 pub const ERASE_CUSTOMER: &str = "select nexus.erase_customer($1, $2)";
+/// What the catalogue says, for dbt.
+pub const DBT_SOURCES: &str = "select nexus.dbt_sources()";
 /// Who can see what.
 pub const ACCESS_REPORT: &str = "select to_jsonb(r) from nexus.access_report r
     order by r.access, r.tenant, r.environment, r.role_name, r.holds";

@@ -23,6 +23,9 @@ pub struct Manifest {
     pub connector_type: String,
     /// The platform's name, for people.
     pub name: String,
+    /// What such a system is for. Views go by it: whether a sale has reached an ERP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<Category>,
     /// Raised with every change of the manifest.
     pub version: u32,
     /// Where the platform documents what this manifest says.
@@ -59,6 +62,20 @@ pub struct Manifest {
     /// payload comes without a topic.
     #[serde(default)]
     pub entities: BTreeMap<String, Entity>,
+}
+
+/// What a platform is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Category {
+    /// A seller's own shop, on the web or at a till.
+    Shop,
+    /// Where many sellers sell.
+    Marketplace,
+    /// Keeps the books: ERP and accounting. What is sold elsewhere should come to be known here.
+    Erp,
+    /// Moves money.
+    Payment,
 }
 
 /// How an instance authenticates.

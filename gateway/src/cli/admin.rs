@@ -92,6 +92,8 @@ enum Command {
     Reprocess(reprocess::Reprocess),
     /// Send domain events again, under the same ids and dedupe keys
     Replay(replay::Replay),
+    /// Print sources.yml for dbt: tables and views with their descriptions and tests
+    DbtSources,
     /// Run the regular upkeep now
     Maintain,
 }
@@ -139,6 +141,7 @@ impl Command {
             Self::RegisterConnectorType(command) => command.run(context).await,
             Self::Reprocess(command) => command.run(context).await,
             Self::Replay(command) => command.run(context).await,
+            Self::DbtSources => dbt_sources(context).await,
             Self::Maintain => maintain(context).await,
         }
     }
@@ -203,6 +206,13 @@ fn failed(failure: &crate::db::Failure) -> StartError {
         Some(hint) => format!("{failure}; {hint}"),
         None => failure.to_string(),
     })
+}
+
+/// Written by itself: it is a file's content, in JSON as well.
+async fn dbt_sources(context: &Context) -> Result<Value, StartError> {
+    let text: String = context.value(sql::DBT_SOURCES, &[]).await?;
+    super::print(text.trim_end())?;
+    Ok(Value::Null)
 }
 
 async fn maintain(context: &Context) -> Result<Value, StartError> {
