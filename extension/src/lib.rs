@@ -104,11 +104,7 @@ extension_sql_file!("../../sql/functions/trace.sql", name = "trace", requires = 
 extension_sql_file!("../../sql/functions/identity.sql", name = "identity", requires = ["audit"]);
 
 // For data teams.
-extension_sql_file!(
-    "../../sql/functions/dbt_sources.sql",
-    name = "dbt_sources",
-    requires = ["create_roles"]
-);
+extension_sql_file!("../../sql/functions/dbt_sources.sql", name = "dbt_sources", requires = ["create_roles"]);
 
 // The end of things.
 extension_sql_file!("../../sql/functions/tenant_life.sql", name = "tenant_life", requires = ["audit"]);

@@ -2,6 +2,7 @@
 //! `cargo test --release -p nexus-tests -- ingest::`.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod analyst;
 mod attack;
 mod canary;
 mod connector_types;
