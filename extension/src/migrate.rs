@@ -176,7 +176,7 @@ fn source_view(kind: &Kind) -> String {
     format!(
         "create or replace view nexus.{name}_source with (security_invoker = true) as
          select r.tenant_id, r.environment_id, r.connector_id, r.external_id, r.birth_id, r.entity_id as {name}_id,
-                r.source_time, r.observed_at, r.is_deleted, {shown}
+                r.source_time, r.is_deleted, {shown}
          from nexus.source_record r
          cross join lateral jsonb_to_record(r.document) as d({typed})
          where r.kind = '{name}'",
