@@ -7,7 +7,7 @@ as $$
     with relation as (
         select c.oid, c.relname, c.relkind, obj_description(c.oid, 'pg_class') as description
         from pg_class c
-        where c.relnamespace = 'nexus'::regnamespace and c.relkind in ('r', 'v')
+        where c.relnamespace = 'nexus'::regnamespace and c.relkind in ('r', 'v') and not c.relispartition
           and (c.relname in ('connector', 'vocabulary') or c.relname like 'v\_%' or c.relname like '%\_source'
                -- Golden entities have a version, and their child rows refer to them.
                or exists (select from pg_attribute a
