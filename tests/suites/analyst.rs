@@ -104,12 +104,12 @@ impl Day {
             let stock = shopify_stock(product, available, minute(3));
             accept(&admin, connector, &shopify("inventory_levels/update", &stock, minute(3))).await;
         }
-        // Ada's telephone with another address; her address with another name.
-        let other = person(2, "a.lovelace@example.com", "Ada", Some("+31612345678"));
-        accept(&admin, &outlet, &shopify("customers/update", &other, minute(4))).await;
+        // Ada's address with another name; her telephone with another address.
         let mut renamed = person(3, "ada@example.com", "Grace", None);
         renamed["last_name"] = json!("Hopper");
         accept(&admin, &outlet, &shopify("customers/update", &renamed, minute(5))).await;
+        let other = person(2, "a.lovelace@example.com", "Ada", Some("+31612345678"));
+        accept(&admin, &outlet, &shopify("customers/update", &other, minute(4))).await;
         let shelves = "select nexus.merge($1, 'location', min(l.location_id::text)::uuid, max(l.location_id::text)::uuid, 'one shelf')
                        from nexus.location l where l.tenant_id = $1";
         admin.execute(shelves, &[&tenant.tenant_id]).await.unwrap();
