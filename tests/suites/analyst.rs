@@ -125,6 +125,11 @@ impl Day {
     }
 }
 
+/// JSON with its numbers digit for digit, as numeric keeps them.
+fn exactly(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
 #[tokio::test]
 async fn revenue_is_per_day_and_currency_and_knows_what_was_given_back() {
     let day = Day::create().await;
@@ -133,13 +138,13 @@ async fn revenue_is_per_day_and_currency_and_knows_what_was_given_back() {
                from nexus.v_revenue_daily order by currency";
     let expected = [
         // 25 + 40 + 30 + 7 of the shop, and 45 of the ERP, which says of #1002 what the shop does not.
-        json!(["2026-01-01", "EUR", 5, 147.00, 5.00, 142.00]),
-        json!(["2026-01-01", "USD", 1, 10.00, 0, 10.00]),
+        exactly(r#"["2026-01-01", "EUR", 5, 147.00, 5.00, 142.00]"#),
+        exactly(r#"["2026-01-01", "USD", 1, 10.00, 0, 10.00]"#),
     ];
     assert_eq!(day.ask(sql).await, expected);
     let sql = "select jsonb_build_array(orders, revenue, refunded, first_order_at < last_order_at)
                from nexus.v_customer_360 where email_key = 'ada@example.com'";
-    assert_eq!(day.ask(sql).await, [json!([5, { "EUR": 102.00, "USD": 10.00 }, { "EUR": 5.00 }, true])]);
+    assert_eq!(day.ask(sql).await, [exactly(r#"[5, {"EUR": 102.00, "USD": 10.00}, {"EUR": 5.00}, true]"#)]);
 }
 
 #[tokio::test]
@@ -191,7 +196,7 @@ async fn mirrors_say_what_each_source_says() {
     let sql = "select jsonb_build_array(connector_id, financial_status, total_amount, ordered_at, pg_typeof(total_amount)::text)
                from nexus.sales_order_source where external_id in ('1001', '1501') order by external_id";
     let said = |connector: &Connector, status: &str| {
-        json!([connector.connector_id, status, 25.00, "2026-01-01T16:41:00+00:00", "numeric"])
+        json!([connector.connector_id, status, exactly("25.00"), "2026-01-01T16:41:00+00:00", "numeric"])
     };
     day.client.batch_execute("set timezone = 'UTC'").await.unwrap();
     assert_eq!(day.ask(sql).await, [said(&day.shop, "paid"), said(&day.erp, "pending")]);
