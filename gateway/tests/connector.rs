@@ -195,5 +195,5 @@ fn show_prints_what_can_be_registered() {
     let manifest: Value = serde_json::from_str(&desk.good(&["show", "tea-shop"])).unwrap();
     assert_eq!((&manifest["type"], &manifest["version"]), (&json!("tea-shop"), &json!(1)));
     desk.change(MANIFEST, "version = 1", "version = 1.5");
-    assert!(desk.bad(&["show", "tea-shop"]).1.contains("connector.toml:6: version: "));
+    assert!(desk.bad(&["show", "tea-shop"]).1.contains("connector.toml:7: version: "));
 }

@@ -43,7 +43,10 @@ impl Twins<'_> {
         let mut said = answer.said.clone();
         // Short ones are words and numbers that stand there anyway; of ids none is left.
         let long = |value: &&String| value.len() >= 12 && Uuid::parse_str(value).is_err();
-        for value in self.victim.values.values().filter(long) {
+        // The longest first: one may be a part of another.
+        let mut values: Vec<&String> = self.victim.values.values().filter(long).collect();
+        values.sort_by_key(|value| std::cmp::Reverse(value.len()));
+        for value in values {
             let value = self.value(value, is_nobodys);
             if said.contains(&value) {
                 said = said.replace(&value, "(value)");
