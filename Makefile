@@ -2,7 +2,7 @@
 # NEXUS_PORT, NEXUS_PG_CONFIG, NEXUS_HOME and CARGO_TARGET_DIR are respected.
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down test lint bench build install clean-local
+.PHONY: help run up down test test-long lint bench build install clean-local
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ down: ## Stop what `make up` started
 
 test: ## Set up what is missing, build, run every test
 	@scripts/test.sh
+
+test-long: ## The same, and 500 histories in random order where `test` tries 12
+	@NEXUS_PERMUTATIONS=500 scripts/test.sh
 
 lint: ## Format, clippy, dependency rule, shellcheck
 	@scripts/lint.sh
