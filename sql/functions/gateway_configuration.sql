@@ -1,12 +1,46 @@
+-- What tells that something changed: a version of a row has its place and its transaction, so that nothing of it has to be
+-- read. Of API keys, whose last use is noted in them, what gateways hold.
+create function nexus._configuration_fingerprint() returns text
+language plpgsql stable
+set search_path to pg_catalog, nexus, pg_temp
+as $$
+begin
+    return (
+        select md5(array_agg(row(v.source, v.rows, v.hash) order by v.source)::text)
+        from (
+            select 'tenant' as source, count(*) as rows, bit_xor(hash_record_extended(row(t.ctid, t.xmin), 0)) as hash
+            from nexus.tenant t
+            union all
+            select 'connector', count(*), bit_xor(hash_record_extended(row(c.ctid, c.xmin), 0)) from nexus.connector c
+            union all
+            select 'connector_type', count(*), bit_xor(hash_record_extended(row(m.ctid, m.xmin), 0)) from nexus.connector_type m
+            union all
+            select 'api_key', count(*), bit_xor(hash_record_extended(row(k.api_key_id, k.key_sha256, k.scopes, k.expires_at), 0))
+            from nexus.api_key k where k.revoked_at is null
+            union all
+            select 'platform_key', count(*), bit_xor(hash_record_extended(row(k.ctid, k.xmin), 0)) from nexus.platform_key k
+            union all
+            select 'tenant_data_key', count(*), bit_xor(hash_record_extended(row(k.ctid, k.xmin), 0)) from nexus.tenant_data_key k
+            union all
+            select 'secret', count(*), bit_xor(hash_record_extended(row(s.ctid, s.xmin), 0)) from nexus.secret s
+        ) v);
+end;
+$$;
+comment on function nexus._configuration_fingerprint() is
+    'Another text whenever what gateways hold in memory may have changed.';
+
 create function nexus.gateway_configuration(known_fingerprint text default null)
 returns table (fingerprint text, configuration jsonb)
 language plpgsql stable security definer
 set search_path to pg_catalog, nexus, pg_temp
 as $$
-declare
-    found_configuration jsonb;
 begin
     perform nexus._require_role('nexus_gateway');
+    fingerprint := nexus._configuration_fingerprint();
+    if fingerprint is not distinct from known_fingerprint then
+        return next;
+        return;
+    end if;
     select jsonb_build_object(
         'connectors', (select coalesce(jsonb_agg(jsonb_build_object(
                 'connector_id', c.connector_id, 'tenant_id', c.tenant_id, 'environment_id', c.environment_id,
@@ -47,9 +81,7 @@ begin
                 'sealed', encode(s.sealed, 'base64'), 'valid_until', s.valid_until)
                 order by s.created_at desc, s.secret_id desc), '[]')
             from nexus.secret s where s.valid_until is null or s.valid_until > now())
-    ) into found_configuration;
-    fingerprint := md5(found_configuration::text);
-    configuration := case when fingerprint is distinct from known_fingerprint then found_configuration end;
+    ) into configuration;
     return next;
 end;
 $$;

@@ -8,6 +8,7 @@ use nexus_tests::wait::{eventually, until};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::sync::LazyLock;
+use tokio_postgres::IsolationLevel;
 
 /// Another gateway on the database that tests share.
 static SECOND: LazyLock<Gateway> = LazyLock::new(|| Gateway::start(&GATEWAY.0));
@@ -144,4 +145,32 @@ async fn the_last_use_is_written_down() {
         .filter_map(|key| key["last_used_at"].as_str()?.parse().ok())
         .collect();
     assert!(last_used.iter().any(|at| *at >= used - jiff::SignedDuration::from_secs(1)), "{keys:?}");
+}
+
+#[tokio::test]
+async fn gateways_read_again_what_changed_and_not_for_a_keys_last_use() {
+    let database = SHARED.database();
+    let gateway = Gateway::start(&database);
+    let mut site = Site::create(&database, &gateway).await;
+    let tenant_id = site.tenant.tenant_id;
+    // One snapshot, in which the other tests change nothing.
+    let transaction = site.admin.build_transaction().isolation_level(IsolationLevel::RepeatableRead);
+    let transaction = transaction.start().await.unwrap();
+    let read = "select fingerprint, configuration is null from nexus.gateway_configuration($1)";
+    let mut known: Option<String> = None;
+    for (change, is_known) in [
+        ("select $1::uuid", false),
+        ("update nexus.api_key set last_used_at = now() where tenant_id = $1", true),
+        ("update nexus.api_key set revoked_at = now() where tenant_id = $1", false),
+        ("update nexus.connector set settings = settings where tenant_id = $1", false),
+        ("update nexus.secret set valid_until = now() where tenant_id = $1", false),
+        ("update nexus.tenant set is_active = false where tenant_id = $1", false),
+        ("select $1::uuid", true),
+    ] {
+        let rows = transaction.execute(change, &[&tenant_id]).await.unwrap();
+        assert!(rows > 0, "{change}");
+        let row = transaction.query_one(read, &[&known]).await.unwrap();
+        assert_eq!(row.get::<_, bool>(1), is_known, "after {change}");
+        known = row.get(0);
+    }
 }

@@ -95,10 +95,12 @@ pub struct Auth {
 /// A way to authenticate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[allow(missing_docs)]
 pub enum AuthMethod {
+    /// A key or token that the platform gave its user, sent in a header.
     ApiKey,
+    /// User name and password, by HTTP basic authentication.
     Basic,
+    /// An access token by OAuth 2.0, renewed when it ends.
     Oauth2,
 }
 

@@ -43,7 +43,7 @@ fn platform(paths: Documented) -> Documented {
         .delete(
             "/tenants/{tenant_id}",
             tenants::delete,
-            on("Delete a tenant and everything of it; the slug confirms it")
+            on("Delete a tenant and everything of it; a slug, if given, has to be its own")
                 .query("slug", string(None))
                 .gives(200, "How many rows of each table", &["tenant_id", "deleted"]),
         )

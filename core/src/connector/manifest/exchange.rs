@@ -71,10 +71,11 @@ pub struct Endpoint {
 /// An HTTP method to fetch with.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
-#[allow(missing_docs)]
 pub enum Method {
+    /// The query is in the URL.
     #[default]
     Get,
+    /// The query is in the body.
     Post,
 }
 
@@ -98,14 +99,19 @@ pub struct Pagination {
 /// How the next page is found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[allow(missing_docs)]
 pub enum PaginationKind {
+    /// Not: one answer holds all.
     #[default]
     None,
+    /// By the `rel="next"` of the `Link` header (RFC 8288).
     LinkHeader,
+    /// By the page's number.
     Page,
+    /// By how many records to leave out.
     Offset,
+    /// By a cursor that the answer gives, sent back as a parameter.
     Cursor,
+    /// By a URL that the answer gives.
     NextLink,
 }
 

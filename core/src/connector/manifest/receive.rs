@@ -302,11 +302,13 @@ pub struct KeySource {
 /// The hash function of a signature.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[allow(missing_docs)]
 pub enum Algorithm {
+    /// SHA-256.
     #[default]
     Sha256,
+    /// SHA-1, which platforms of long standing still use; as an HMAC it is not broken.
     Sha1,
+    /// SHA-512.
     Sha512,
 }
 
