@@ -24,6 +24,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0007_idempotency_request", include_str!("../../sql/migrations/0007_idempotency_request.sql")),
     ("0008_identity", include_str!("../../sql/migrations/0008_identity.sql")),
     ("0009_views", include_str!("../../sql/migrations/0009_views.sql")),
+    ("0010_autovacuum", include_str!("../../sql/migrations/0010_autovacuum.sql")),
 ];
 
 /// Months of partitions that stand ready before maintain() has run once.

@@ -213,15 +213,18 @@ async fn maintain(database: Database) {
     let mut ticks = interval(MAINTENANCE_INTERVAL);
     loop {
         ticks.tick().await;
-        match database.maintain().await {
-            Ok(done) => {
-                for (action, detail) in done {
-                    tracing::info!(action, detail, "maintained");
-                }
-            }
-            Err(failure) => {
-                tracing::warn!(error = %failure, "maintenance failed; it is tried again in an hour")
-            }
-        }
+        // One call takes away so much at most: as long as there is something to do there may be more.
+        while did_maintenance(&database).await {}
     }
+}
+
+async fn did_maintenance(database: &Database) -> bool {
+    let done = database.maintain().await.unwrap_or_else(|failure| {
+        tracing::warn!(error = %failure, "maintenance failed; it is tried again in an hour");
+        Vec::new()
+    });
+    for (action, detail) in &done {
+        tracing::info!(action, detail, "maintained");
+    }
+    !done.is_empty()
 }

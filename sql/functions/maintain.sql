@@ -6,6 +6,8 @@ declare
     made integer;
 begin
     perform nexus._require_role('nexus_gateway', 'nexus_admin');
+    -- Gateways call it at the same times; two that drop one partition would be in each other's way.
+    perform pg_advisory_xact_lock(hashtextextended('nexus.maintain', 0));
     made := nexus._create_partitions(nexus._platform_setting('partition_months_ahead')::integer);
     if made > 0 then
         action := 'partitions.created';
@@ -24,7 +26,7 @@ begin
 end;
 $$;
 comment on function nexus.maintain() is
-    'Regular upkeep, run by the gateway: makes the next partitions and takes away what has been kept long enough; a row for each thing it did.';
+    'Regular upkeep, run by the gateway: makes the next partitions and takes away some of what has been kept long enough; a row for each thing it did, none when nothing is left to do.';
 
 create function nexus._retain() returns table (action text, detail jsonb)
 language plpgsql
