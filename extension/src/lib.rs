@@ -8,6 +8,7 @@
 #![allow(clippy::result_large_err)]
 
 mod advisory;
+mod binding;
 mod error;
 mod functions;
 mod golden;

@@ -6,6 +6,8 @@ comment on function nexus.migrate() is
     'Creates and upgrades the tables, sets owners, policies and grants; the migrations applied. For superusers, after CREATE EXTENSION, ALTER EXTENSION UPDATE and a restore.';
 comment on function nexus._pending_migrations() is 'How many migrations this build has that the database has not.';
 comment on function nexus.uuid_v7() is 'A new UUIDv7: in the order of time, without a sequence.';
+comment on function nexus._bound_id(text) is
+    'The id in the name of the group with this prefix that the login role holds: nexus_t_<tenant id>, or nexus_e_<environment id>; null if it holds none. Two are an error.';
 comment on function nexus.birth_id(uuid, uuid, uuid, text, text) is
     'The id of a source''s record by tenant, environment, connector, kind and external id: source_record.birth_id.';
 comment on function nexus.normalize(text, text, bytea) is

@@ -78,6 +78,26 @@ async fn a_login_bound_to_an_environment_sees_that_one() {
 }
 
 #[tokio::test]
+async fn a_second_binding_closes_the_first_until_it_is_gone() {
+    let admin = DATABASE.admin().await;
+    let (acme, globex) = (Data::create(&admin).await, Data::create(&admin).await);
+    let analyst = connect(&acme.tenant.analyst(&DATABASE, &admin, None).await).await;
+    let login: String = analyst.query_one("select session_user::text", &[]).await.unwrap().get(0);
+    globex.tenant.analyst(&DATABASE, &admin, None).await;
+    // By way of another role, as a team would get it.
+    let team = format!("team_{}", acme.tenant.tenant_id.simple());
+    let group = format!("nexus_t_{}", globex.tenant.tenant_id.simple());
+    let grant = format!("create role {team}; grant {group} to {team}; grant {team} to {login}");
+    admin.batch_execute(&grant).await.unwrap();
+    let error = analyst.query("select * from nexus.sales_order", &[]).await.unwrap_err();
+    let error = error.as_db_error().unwrap();
+    assert_eq!((error.code().code(), error.detail()), ("42501", Some(r#"{"code": "NX304"}"#)), "{error}");
+    assert!(error.message().contains(&group), "{error}");
+    admin.batch_execute(&format!("drop role {team}")).await.unwrap();
+    assert_eq!(orders_seen(&analyst).await, 2);
+}
+
+#[tokio::test]
 async fn no_setting_moves_the_boundary() {
     let admin = DATABASE.admin().await;
     let (acme, globex) = (Data::create(&admin).await, Data::create(&admin).await);
