@@ -19,8 +19,8 @@ down: ## Stop what `make up` started
 test: ## Set up what is missing, build, run every test
 	@scripts/test.sh
 
-test-long: ## The same, and 500 histories in random order where `test` tries 12
-	@NEXUS_PERMUTATIONS=500 scripts/test.sh
+test-long: ## The same, with 500 histories in random order where `test` tries 12, and 200 kills where it does 10
+	@NEXUS_PERMUTATIONS=500 NEXUS_KILLS=200 scripts/test.sh
 
 lint: ## Format, clippy, dependency rule, shellcheck
 	@scripts/lint.sh
@@ -32,7 +32,14 @@ bench-normalize: ## Mapping the platforms' payloads, against only parsing them
 bench-rls: ## Analysts' queries as a bound login, against the same without row-level security
 bench-ingest-sql: ## Batches of webhooks through nexus.ingest_batch, against inserting the same rows
 bench-ingest-one: ## The same, one webhook a transaction
+bench-ingest-http: ## The same, posted to a gateway, against inserting one a transaction
 bench-wal: ## The WAL of a webhook, against its body
+bench-doorbell: ## Webhooks/s while a dispatcher listens, against without NOTIFY
+bench-dispatch: ## Deliveries/s, against graphile-worker and pg-boss (needs node and npm)
+bench-latency: ## From the 202 to the delivery at half load, against 5 ms and 25 ms
+bench-fairness: ## Deliveries of a tenant beside a slow one with 100,000 jobs, against alone
+bench-held-snapshot: ## Deliveries/s under an open snapshot, against without
+bench-growth: ## Taking in and claiming at 5 million events, against at none
 
 bench-%:
 	@scripts/bench.sh $*

@@ -4,7 +4,8 @@
 #   scripts/cluster.sh start DIR [PORT]   create DIR and the cluster if need be, and start it on
 #                                         127.0.0.1:PORT; without PORT (or 0) on a free one. Returns when
 #                                         it accepts connections; does nothing if it already runs
-#   scripts/cluster.sh stop DIR           stop it (fast shutdown); does nothing if it does not run
+#   scripts/cluster.sh stop DIR [MODE]    stop it; does nothing if it does not run. MODE is pg_ctl's: fast if not
+#                                         given; after immediate, the next start recovers as after a power cut
 #   scripts/cluster.sh status DIR         "running PID PORT" and 0, or "stopped" and 3
 #   scripts/cluster.sh env DIR            PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE, DATABASE_URL,
 #                                         PG_BINDIR, PGSOCKETDIR as NAME=value lines for `eval`
@@ -22,7 +23,7 @@ readonly START_TIMEOUT=60 # seconds; crash recovery of a small cluster takes a f
 readonly SOCKET_PATH_LIMIT=107
 
 main() {
-    if (($# < 2 || $# > 3)) || [[ -z $2 ]]; then die "usage: $0 start|stop|status|env DIR [PORT]"; fi
+    if (($# < 2 || $# > 3)) || [[ -z $2 ]]; then die "usage: $0 start|stop|status|env DIR [PORT|MODE]"; fi
     DIR=$(realpath -m -- "$2")
     umask 077
     case $1 in
@@ -32,7 +33,7 @@ main() {
         flock 9 # two starts at once: the second finds it running
         start "${3:-0}"
         ;;
-    stop) stop ;;
+    stop) stop "${3:-fast}" ;;
     status) status ;;
     env) print_env ;;
     *) die "unknown command '$1'; see the top of $0" ;;
@@ -156,7 +157,7 @@ any_process_in_data() {
 
 stop() {
     running_pid >/dev/null || return 0
-    as_server_user "$PG_BINDIR/pg_ctl" stop --silent --wait --timeout=60 --mode=fast --pgdata="$DIR/data" ||
+    as_server_user "$PG_BINDIR/pg_ctl" stop --silent --wait --timeout=60 --mode="$1" --pgdata="$DIR/data" ||
         die "PostgreSQL in $DIR did not stop within 60 s; its log is $DIR/server.log"
     # A socket directory outside DIR goes with the server that used it.
     local dir

@@ -108,6 +108,11 @@ impl Cluster {
         script(&["stop", self.dir.to_str().unwrap()]);
     }
 
+    /// Ends the server as a power cut would: sessions break off, and the next start recovers from the WAL.
+    pub fn crash(&self) {
+        script(&["stop", self.dir.to_str().unwrap(), "immediate"]);
+    }
+
     /// Starts it again, on the port it had.
     pub fn start_again(&self) {
         script(&["start", self.dir.to_str().unwrap(), &self.environment["PGPORT"]]);

@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod gateway;
 pub mod ingest;
 pub mod pooler;
+pub mod random;
 pub mod shop;
 pub mod sink;
 pub mod site;

@@ -2,10 +2,18 @@
 
 use crate::tenant::Connector;
 use jiff::{SignedDuration, Timestamp};
-use nexus_core::connector::built_in;
+use nexus_core::connector::{Connector as Manifest, built_in};
 use nexus_core::signature;
 use serde_json::{Map, Value, json};
+use std::collections::HashMap;
+use std::sync::LazyLock;
 use uuid::Uuid;
+
+/// By connector type; those who send much need not read them each time.
+static MANIFESTS: LazyLock<HashMap<&str, Manifest>> = LazyLock::new(|| {
+    let read = |(name, toml): &(&'static str, &str)| (*name, Manifest::from_toml(toml).expect("a manifest"));
+    built_in().iter().map(read).collect()
+});
 
 /// A webhook, not yet signed.
 #[derive(Debug, Clone)]
@@ -39,10 +47,7 @@ impl Webhook {
 
     /// The headers with the platform's signature.
     pub fn signed(&self, connector: &Connector, secret: &str) -> Vec<(String, String)> {
-        let (_, toml) =
-            built_in().iter().find(|(name, _)| *name == connector.connector_type).expect("a manifest");
-        let manifest = nexus_core::connector::Connector::from_toml(toml).expect("a manifest");
-        let receive = manifest.receive().expect("a platform with webhooks");
+        let receive = MANIFESTS[connector.connector_type].receive().expect("a platform with webhooks");
         let signature =
             signature::sign(receive, "", "", 0, &self.body, secret.as_bytes()).expect("a signature");
         self.headers.iter().cloned().chain(signature).collect()

@@ -17,6 +17,7 @@ mod ingest;
 mod isolation;
 mod jobs;
 mod keys;
+mod kills;
 mod lifecycle;
 mod mapping;
 mod mapping_platform;
