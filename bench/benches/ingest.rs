@@ -1,20 +1,34 @@
 //! Taking webhooks in by SQL, against the floor: the same rows, ready, inserted by as many clients in as many
 //! transactions. `ingest-sql` takes fifty webhooks a transaction and also tells of the WAL, `ingest-one` takes one.
+//! `ingest-http` has the same webhooks posted to a gateway, signed, against the floor of one a transaction. `growth` has
+//! no floor, but two databases.
 //!
-//! Eight clients of pgbench, each a shop of its own tenant. In every pass the pipeline comes first, and then the floor
+//! Eight clients of pgbench, each a shop of its own tenant; over HTTP as many connections as platforms open. In every pass the pipeline comes first, and then the floor
 //! inserts what the pipeline left: a row once, in its last state, in the transaction of the webhook that wrote it last.
 
+#[path = "ingest/growth.rs"]
+mod growth;
+
+use nexus_bench::traffic::{Post, send};
 use nexus_bench::{Better, Figure, Report, Samples, time};
 use nexus_tests::cluster::{Cluster, Database, RUN};
+use nexus_tests::gateway::{Gateway, admin};
+use nexus_tests::shop::Webhook;
+use nexus_tests::tenant::Connector;
+use serde_json::Value;
+use std::collections::HashMap;
 use std::error::Error;
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_postgres::Client;
+use uuid::Uuid;
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 const CLIENTS: i64 = 8;
 const PASSES: u32 = 6;
+/// Over HTTP.
+const CONNECTIONS: usize = 64;
 
 const SETUP: &str = include_str!("ingest/setup.sql");
 const ORDER: &str = include_str!("ingest/order.json");
@@ -24,7 +38,8 @@ struct Way {
     name: &'static str,
     /// Webhooks a transaction.
     size: i64,
-    statement: &'static str,
+    /// `None`: over HTTP.
+    statement: Option<&'static str>,
     reference_name: &'static str,
     /// The part of the floor's speed it should reach.
     goal: f64,
@@ -32,13 +47,14 @@ struct Way {
     first: i64,
 }
 
-const WAYS: [Way; 2] = [
+const WAYS: [Way; 3] = [
     Way {
         name: "ingest-sql",
         size: 50,
-        statement:
+        statement: Some(
             "select count(*) from bench.batch b, nexus.ingest_batch(b.tenant_id, b.connector_ids, b.headers,
             b.bodies, b.received_at, b.traceparents) r where b.batch = :batch;",
+        ),
         reference_name: "INSERTs of 50",
         goal: 0.7,
         first: 4,
@@ -46,11 +62,20 @@ const WAYS: [Way; 2] = [
     Way {
         name: "ingest-one",
         size: 1,
-        statement:
+        statement: Some(
             "select count(*) from bench.batch b, nexus.ingest(b.tenant_id, b.connector_ids[1], b.headers[1],
             b.bodies[1], b.received_at[1], b.traceparents[1]) r where b.batch = :batch;",
+        ),
         reference_name: "INSERTs of one",
         goal: 0.8,
+        first: 50,
+    },
+    Way {
+        name: "ingest-http",
+        size: 1,
+        statement: None,
+        reference_name: "INSERTs of one",
+        goal: 1.0,
         first: 50,
     },
 ];
@@ -71,14 +96,19 @@ struct Bench<'a> {
     way: &'a Way,
     /// The number of the next batch.
     next: i64,
+    /// With the shops it knows, by their connector.
+    gateway: Option<(Gateway, HashMap<Uuid, Connector>)>,
 }
 
-#[tokio::main(flavor = "current_thread")]
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<()> {
     let asked: Vec<String> = std::env::args().skip(1).filter(|name| !name.starts_with("--")).collect();
     let cluster = Cluster::start_with("ingest", "shared_buffers = 1GB\nmax_wal_size = 8GB");
     for way in WAYS.iter().filter(|way| asked.is_empty() || asked.iter().any(|name| name == way.name)) {
         Bench::begin(&cluster, way).await?.measure().await?;
+    }
+    if asked.is_empty() || asked.iter().any(|name| name == "growth") {
+        growth::run(&cluster).await?;
     }
     Ok(())
 }
@@ -88,7 +118,28 @@ impl<'a> Bench<'a> {
         let database = cluster.database();
         let admin = database.admin().await;
         admin.batch_execute(SETUP).await?;
-        Ok(Self { cluster, database, admin, way, next: 1 })
+        let mut bench = Self { cluster, database, admin, way, next: 1, gateway: None };
+        if way.statement.is_none() {
+            bench.gateway = Some(bench.open().await?);
+        }
+        Ok(bench)
+    }
+
+    /// A gateway that takes in and does not deliver, and what the shops sign with.
+    async fn open(&self) -> Result<(Gateway, HashMap<Uuid, Connector>)> {
+        let mut shops = HashMap::new();
+        for row in self.admin.query("select tenant_id, connector_id from bench.shop", &[]).await? {
+            let (tenant_id, connector_id): (Uuid, Uuid) = (row.get(0), row.get(1));
+            let secret = connector_id.to_string();
+            let arguments = ["set-secret", "--tenant", &tenant_id.to_string(), "--owner", &secret];
+            admin(&self.database, &arguments, &secret);
+            shops.insert(
+                connector_id,
+                Connector { tenant_id, connector_id, connector_type: "shopify", secret },
+            );
+        }
+        let settings = [("NEXUS_ROLES", "api"), ("NEXUS_HOOK_RATE", "0")];
+        Ok((Gateway::start_with(&self.database.gateway_url, &settings), shops))
     }
 
     async fn measure(mut self) -> Result<()> {
@@ -143,17 +194,15 @@ impl<'a> Bench<'a> {
     /// So many transactions of each client through the pipeline, then the rows they left into the floor's tables; and
     /// the bytes of a webhook's body.
     async fn pass(&mut self, each: i64) -> Result<(Pass, Pass, f64)> {
-        let (first, size) = (self.next, self.way.size);
-        let last = first + each * CLIENTS - 1;
-        self.next = last + 1;
-        let template: String = ORDER.lines().map(str::trim).collect();
-        let compose = "select bench.compose($1, $2, $3, $4::bigint::integer)";
-        self.admin.execute(compose, &[&template, &first, &each, &size]).await?;
+        let (first, last) = self.compose(each).await?;
         let bodies =
             "select avg(length(body))::float8 from bench.batch, unnest(bodies) body where batch >= $1";
         let bytes = self.admin.query_one(bodies, &[&first]).await?.get(0);
 
-        let value = self.run(self.way.statement, &self.database.gateway_url, first, each).await?;
+        let value = match self.way.statement {
+            Some(statement) => self.run(statement, &self.database.gateway_url, first, each).await?,
+            None => self.post(first).await?,
+        };
         self.admin.execute("select bench.fill_stage($1, $2)", &[&first, &last]).await?;
         let floor: String = self.admin.query_one("select bench.floor_statement()", &[]).await?.get(0);
         let reference = self.run(&floor, &self.database.admin_url, first, each).await?;
@@ -179,6 +228,46 @@ impl<'a> Bench<'a> {
         let tps = tps.ok_or_else(|| format!("pgbench does not tell how fast it was: {told}"))?;
         let webhooks = (each * CLIENTS * self.way.size) as f64;
         Ok(Pass { webhooks_per_second: tps * self.way.size as f64, wal_per_webhook: wal / webhooks })
+    }
+
+    /// Readies the webhooks of so many transactions of each client; the numbers of the first and the last.
+    async fn compose(&mut self, each: i64) -> Result<(i64, i64)> {
+        let first = self.next;
+        let last = first + each * CLIENTS - 1;
+        self.next = last + 1;
+        let template: String = ORDER.lines().map(str::trim).collect();
+        let compose = "select bench.compose($1, $2, $3, $4::bigint::integer)";
+        self.admin.execute(compose, &[&template, &first, &each, &self.way.size]).await?;
+        Ok((first, last))
+    }
+
+    /// The same webhooks, posted.
+    async fn post(&self, first: i64) -> Result<Pass> {
+        let (gateway, shops) = self.gateway.as_ref().ok_or("there is no gateway")?;
+        // Turn about between shops, as they come.
+        let sql = "select connector_ids[1], headers[1], bodies[1], traceparents[1]
+            from bench.batch where batch >= $1 order by row_number() over (partition by tenant_id order by batch)";
+        let rows = self.admin.query(sql, &[&first]).await?;
+        let posts: Vec<Post> = rows
+            .iter()
+            .map(|row| {
+                let (connector_id, headers, body): (Uuid, Value, Vec<u8>) =
+                    (row.get(0), row.get(1), row.get(2));
+                let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+                let members = headers.as_object().into_iter().flatten();
+                let headers = members.map(|(name, value)| (name.clone(), text(value)));
+                let headers = headers.chain([("traceparent".to_owned(), row.get(3))]).collect();
+                let webhook = Webhook { headers, body, sent_at: jiff::Timestamp::now() };
+                let shop = &shops[&connector_id];
+                let headers = webhook.signed(shop, &shop.secret);
+                Post { path: format!("/hooks/{connector_id}"), headers, body: webhook.body.into() }
+            })
+            .collect();
+        let (count, before) = (posts.len() as f64, self.wal().await?);
+        let begin = Instant::now();
+        send(&gateway.base_url, posts, CONNECTIONS, None).await?;
+        let took = begin.elapsed().as_secs_f64();
+        Ok(Pass { webhooks_per_second: count / took, wal_per_webhook: (self.wal().await? - before) / count })
     }
 
     async fn wal(&self) -> Result<f64> {

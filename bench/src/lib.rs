@@ -8,6 +8,8 @@ mod machine;
 mod payload;
 pub mod plan;
 mod report;
+pub mod sink;
+pub mod traffic;
 
 pub use figure::{Better, Figure, Samples};
 pub use machine::Machine;

@@ -77,6 +77,9 @@ pub struct Given {
     /// A direct connection for LISTEN, where DATABASE_URL goes through a pooler; without one: polling
     #[arg(long, env = "NEXUS_LISTEN_URL", hide_env_values = true)]
     pub listen_url: Option<Masked>,
+    /// Whether dispatchers of other processes are woken by NOTIFY, and this one by theirs; else they poll [default: true]
+    #[arg(long, env = "NEXUS_DOORBELL")]
+    pub doorbell: Option<bool>,
     /// What this process does [default: api,dispatcher]
     #[arg(long, env = "NEXUS_ROLES", value_delimiter = ',')]
     pub roles: Option<Vec<Role>>,
@@ -149,6 +152,7 @@ pub struct Settings {
     pub database_url: Option<Masked>,
     pub database_ca_file: Option<PathBuf>,
     pub listen_url: Option<Masked>,
+    pub doorbell: bool,
     pub roles: BTreeSet<Role>,
     pub host: IpAddr,
     pub port: u16,
@@ -189,6 +193,7 @@ impl Given {
             database_url: self.database_url.or(other.database_url),
             database_ca_file: self.database_ca_file.or(other.database_ca_file),
             listen_url: self.listen_url.or(other.listen_url),
+            doorbell: self.doorbell.or(other.doorbell),
             roles: self.roles.or(other.roles),
             host: self.host.or(other.host),
             port: self.port.or(other.port),
@@ -250,6 +255,7 @@ impl Given {
             database_url: self.database_url,
             database_ca_file: self.database_ca_file,
             listen_url: self.listen_url,
+            doorbell: self.doorbell.unwrap_or(true),
             roles: self
                 .roles
                 .map_or([Role::Api, Role::Dispatcher].into(), |roles| roles.into_iter().collect()),
@@ -328,10 +334,11 @@ impl Settings {
             LogFormat::Text => "text",
             LogFormat::Json => "json",
         };
-        let settings: [(&str, Option<toml::Value>); 24] = [
+        let settings: [(&str, Option<toml::Value>); 25] = [
             ("database_url", self.database_url.as_ref().map(|url| masked_url(url).into())),
             ("database_ca_file", self.database_ca_file.as_ref().map(path)),
             ("listen_url", self.listen_url.as_ref().map(|url| masked_url(url).into())),
+            ("doorbell", Some(self.doorbell.into())),
             ("roles", Some(toml::Value::Array(self.roles.iter().map(role).collect()))),
             ("host", Some(self.host.to_string().into())),
             ("port", Some(i64::from(self.port).into())),

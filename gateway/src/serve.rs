@@ -64,7 +64,7 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
     let sender = Sender::new(settings.allow_private_targets.clone())?;
     let keys = Keys::new(sender.clone());
     let dispatcher = if settings.roles.contains(&Role::Dispatcher) {
-        if let Some(url) = &settings.listen_url {
+        if let Some(url) = settings.listen_url.as_ref().filter(|_| settings.doorbell) {
             let target = Target::new(url, settings.database_ca_file.as_deref())?;
             background.spawn(Arc::clone(&doorbell).listen(target));
         }
@@ -80,8 +80,10 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
         None
     };
 
-    let (ringer, database_of_ringer) = (Arc::clone(&doorbell), database.clone());
-    background.spawn(async move { ringer.ring_elsewhere(&database_of_ringer).await });
+    if settings.doorbell {
+        let (ringer, database_of_ringer) = (Arc::clone(&doorbell), database.clone());
+        background.spawn(async move { ringer.ring_elsewhere(&database_of_ringer).await });
+    }
     let app = App {
         ingest: Arc::new(Ingest::new(
             Database::new(&settings, settings.ingest_connections)?,

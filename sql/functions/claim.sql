@@ -1,5 +1,5 @@
--- The plans are kept from the first call on, when the tables may be empty and unanalyzed: they must be the
--- ones that stay right, by index and not by scan.
+-- Planning would cost ten times what a call does. So plans are generic and kept from the first call on, when the tables
+-- may be empty and unanalyzed: they must be the ones that stay right, by index and not by scan.
 create function nexus.claim(tenant_id uuid, worker text, slots integer, lease interval default interval '60 seconds')
 returns table (
     delivery_id uuid, environment_id uuid, environment text, kind text, destination_id uuid, attempt integer,
@@ -13,6 +13,7 @@ set search_path to pg_catalog, nexus, pg_temp
 set enable_seqscan to off
 set enable_hashjoin to off
 set enable_mergejoin to off
+set plan_cache_mode to force_generic_plan
 as $$
 declare
     claimed uuid[];

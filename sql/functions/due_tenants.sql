@@ -1,6 +1,7 @@
 create function nexus.due_tenants(max integer) returns table (tenant_id uuid, due_at timestamptz)
 language plpgsql stable security definer
 set search_path to pg_catalog, nexus, pg_temp
+set plan_cache_mode to force_generic_plan
 as $$
 begin
     perform nexus._require_role('nexus_gateway');

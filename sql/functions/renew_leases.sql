@@ -1,5 +1,5 @@
--- The plans are kept from the first call on, when the tables may be empty and unanalyzed: they must be the
--- ones that stay right, by index and not by scan.
+-- Planning would cost ten times what a call does. So plans are generic and kept from the first call on, when the tables
+-- may be empty and unanalyzed: they must be the ones that stay right, by index and not by scan.
 create function nexus.renew_leases(
     tenant_id uuid, worker text, delivery_ids uuid[], lease interval default interval '60 seconds'
 ) returns integer
@@ -8,6 +8,7 @@ set search_path to pg_catalog, nexus, pg_temp
 set enable_seqscan to off
 set enable_hashjoin to off
 set enable_mergejoin to off
+set plan_cache_mode to force_generic_plan
 as $$
 declare
     renewed integer;
@@ -27,6 +28,7 @@ set search_path to pg_catalog, nexus, pg_temp
 set enable_seqscan to off
 set enable_hashjoin to off
 set enable_mergejoin to off
+set plan_cache_mode to force_generic_plan
 as $$
 declare
     released integer;

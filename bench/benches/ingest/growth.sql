@@ -1,0 +1,50 @@
+-- Copies of what a few webhooks left. Each id becomes another, the same for all who name it, at the same time.
+
+create function bench.other(id uuid, copy integer) returns uuid
+language sql immutable parallel safe as $$
+    select (left(id::text, 15) || substr(md5(id::text || copy)::uuid::text, 16))::uuid
+$$;
+
+-- What a column of a copy is made of. Those that say whose a row is stay; what a row carries is left out.
+create function bench.copied(name text, attribute pg_attribute) returns text
+language sql stable as $$
+    select case
+        when attribute.attname in ('tenant_id', 'environment_id', 'connector_id', 'flow_id') then format('t.%I', attribute.attname)
+        when attribute.attname = 'key_sha256' then 'sha256(t.key_sha256 || int4send(c.copy))'
+        when attribute.attname = 'trace_id' then 'md5(t.trace_id || c.copy)'
+        when attribute.atttypid = 'uuid'::regtype then format('bench.other(t.%I, c.copy)', attribute.attname)
+        when attribute.atttypid = 'bytea'::regtype then format('%L::bytea', '')
+        when attribute.atttypid = 'jsonb'::regtype and attribute.attnotnull then format('%L::jsonb', '{}')
+        when attribute.atttypid = 'jsonb'::regtype then 'null'
+        else format('t.%I', attribute.attname) end
+$$;
+
+create procedure bench.grow(copies integer)
+language plpgsql as $$
+declare
+    source record;
+    columns text;
+    values text;
+    first integer;
+begin
+    -- Parents before their children, who refer to them.
+    for source in
+        select s.name from bench.source s
+        where s.name in ('event', 'idempotency_key', 'source_record', 'customer', 'sales_order', 'domain_event', 'job')
+        order by s.name = 'sales_order', s.name
+    loop
+        select string_agg(quote_ident(a.attname), ', ' order by a.attnum),
+               string_agg(bench.copied(source.name, a), ', ' order by a.attnum)
+        into columns, values
+        from pg_attribute a
+        where a.attrelid = ('nexus.' || source.name)::regclass and a.attnum > 0 and not a.attisdropped and a.attgenerated = '';
+        execute format('create temporary table seed as select %s from nexus.%I', columns, source.name);
+        for first in select generate_series(1, copies, 100) loop
+            execute format('insert into nexus.%I (%s) select %s from seed t, generate_series($1, $2) c(copy)', source.name, columns, values)
+            using first, least(first + 99, copies);
+            commit;
+        end loop;
+        drop table seed;
+    end loop;
+end;
+$$;
