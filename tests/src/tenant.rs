@@ -52,6 +52,10 @@ impl Tenant {
         let settings: Value = match connector_type {
             "shopify" => serde_json::json!({ "shop": "acme.myshopify.com", "currency": "EUR" }),
             "woocommerce" => serde_json::json!({ "site": "https://acme.example", "currency": "EUR" }),
+            "odoo" => serde_json::json!({
+                "url": "https://odoo.example", "database": "acme", "currency": "EUR", "delete_action": "gone",
+            }),
+            "business-central" => serde_json::json!({ "company_id": "b18a", "currency": "EUR" }),
             _ => serde_json::json!({}),
         };
         let [name, secret] = [(); 2].map(|()| Uuid::new_v4().to_string());
