@@ -286,26 +286,8 @@ pub fn remove(
     Ok(())
 }
 
-/// Rewrites the rows that refer to records which contribute to another entity now.
-pub fn follow_records(
-    client: &mut SpiClient<'_>,
-    tenant_id: Uuid,
-    placed: impl Iterator<Item = (Uuid, Uuid)>,
-) -> Result<()> {
-    let rows: Vec<Value> =
-        placed.map(|(birth_id, entity_id)| json!({ "birth_id": birth_id, "entity_id": entity_id })).collect();
-    if rows.is_empty() {
-        return Ok(());
-    }
-    for text in FOLLOW_RECORDS.iter() {
-        let rows = JsonB(Value::Array(rows.clone()));
-        plan::run(client, text, &[from_core(tenant_id).into(), rows.into()])?;
-    }
-    Ok(())
-}
-
 /// The tables with a column that refers to a kind, with the column's name and that kind.
-fn references() -> Vec<(&'static str, &'static str, &'static Kind)> {
+pub fn references() -> Vec<(&'static str, &'static str, &'static Kind)> {
     let mut columns = Vec::new();
     for kind in KINDS {
         let children = kind.children.map(|children| (children.table, children.fields));
@@ -321,22 +303,6 @@ fn references() -> Vec<(&'static str, &'static str, &'static Kind)> {
     }
     columns
 }
-
-/// One statement for each column that refers to a kind of which several records can be one entity. A row refers
-/// by a record's own id or by one of its aliases.
-static FOLLOW_RECORDS: LazyLock<Vec<String>> = LazyLock::new(|| {
-    let statement = |(table, name, _): (&str, &str, &Kind)| {
-        format!(
-            "update nexus.{table} t set {name}_id = r.entity_id
-             from (select r.birth_id as named_id, r.entity_id from jsonb_to_recordset($2) as r(birth_id uuid, entity_id uuid)
-                   union all
-                   select a.alias_id, r.entity_id from jsonb_to_recordset($2) as r(birth_id uuid, entity_id uuid)
-                   join nexus.source_record_alias a on a.tenant_id = $1 and a.birth_id = r.birth_id) r
-             where t.tenant_id = $1 and t.{name}_birth_id = r.named_id and t.{name}_id is distinct from r.entity_id"
-        )
-    };
-    references().into_iter().map(statement).collect()
-});
 
 /// Rewrites the rows that refer to an alias, now that it is known whose it is.
 pub fn move_references(client: &mut SpiClient<'_>, tenant_id: Uuid, moved: &[(Uuid, Uuid)]) -> Result<()> {

@@ -249,6 +249,11 @@ impl Database {
         rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
     }
 
+    /// Rewrites some of what merges left; how much, and 0 once nothing is left.
+    pub async fn follow_moves(&self) -> Result<i64, Failure> {
+        Ok(self.row(sql::FOLLOW_MOVES, &[]).await?.try_get(0)?)
+    }
+
     /// A connection for statements that belong to one session.
     pub async fn client(&self) -> Result<Object, Failure> {
         Ok(self.pool.get().await?)

@@ -23,6 +23,8 @@ use tokio::time::{interval, timeout};
 use tokio_rustls::TlsAcceptor;
 
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(3600);
+/// How often it is asked whether merges have left something to rewrite.
+const FOLLOW_INTERVAL: Duration = Duration::from_secs(60);
 const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Runs the gateway until it is told to stop.
@@ -49,6 +51,7 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
     let (kept, database_of_keeper) = (Arc::clone(&configuration), database.clone());
     background.spawn(async move { kept.keep(&database_of_keeper).await });
     background.spawn(maintain(database.clone()));
+    background.spawn(follow_moves(database.clone()));
     let key_uses = Arc::new(KeyUses::default());
     let (uses, database_of_uses) = (Arc::clone(&key_uses), database.clone());
     background.spawn(async move { uses.keep(&database_of_uses).await });
@@ -229,4 +232,22 @@ async fn did_maintenance(database: &Database) -> bool {
         tracing::info!(action, detail, "maintained");
     }
     !done.is_empty()
+}
+
+/// Rewrites what merges left, a transaction at a time, until nothing is left.
+async fn follow_moves(database: Database) {
+    let mut ticks = interval(FOLLOW_INTERVAL);
+    loop {
+        ticks.tick().await;
+        loop {
+            match database.follow_moves().await {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(failure) => {
+                    tracing::warn!(error = %failure, "rewriting what merges left failed; it is tried again in a minute");
+                    break;
+                }
+            }
+        }
+    }
 }

@@ -22,6 +22,10 @@ comment on function nexus._check_identity(jsonb) is 'Refuses what a connector''s
 comment on function nexus._check_survivorship(text, text) is 'Refuses a survivorship rule about what there is not.';
 comment on function nexus._resolve_anew(uuid, uuid[], boolean) is
     'Resolves records anew with all that is related to them, and mends golden rows; how many entities are others than before.';
+comment on function nexus._follow_records(uuid, uuid[]) is
+    'Rewrites rows that refer to records which have moved, as many as one transaction may; how many.';
+comment on function nexus._redo_stock(uuid, uuid[]) is
+    'Tells stock at locations anew whether it counts or mirrors another source''s; how many levels changed.';
 comment on function nexus._unmerge_links(uuid, uuid) is 'The links by which a record is taken out of its entity.';
 comment on function nexus._provenance(uuid, text, uuid) is 'What every source says of every field of an entity; nexus.provenance shows it.';
 comment on function nexus._check_settings(text, jsonb) is

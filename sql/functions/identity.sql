@@ -144,6 +144,48 @@ $$;
 comment on function nexus.rebuild(uuid, text, uuid, integer) is
     'Recomputes keys, entities and golden rows of a kind from the source records, in batches beside live ingest: call it with next_birth_id until that is null. When all is well, nothing is changed.';
 
+create function nexus.follow_moves() returns bigint
+language plpgsql security definer
+set search_path to pg_catalog, nexus, pg_temp
+as $$
+declare
+    of_tenant uuid;
+    moves uuid[];
+    records uuid[];
+    locations uuid[];
+    restated bigint := 0;
+    rewritten bigint;
+begin
+    perform nexus._require_role('nexus_gateway', 'nexus_admin');
+    -- One at a time; whoever comes second has nothing to do.
+    if not pg_try_advisory_xact_lock(hashtextextended('nexus.follow_moves', 0)) then
+        return 0;
+    end if;
+    select c.tenant_id into of_tenant from nexus.entity_change c where not c.is_settled order by c.tenant_id limit 1;
+    if not found then
+        return 0;
+    end if;
+    select array_agg(m.entity_change_id), array_agg(distinct m.birth_id) into moves, records
+    from (select c.entity_change_id, c.birth_id from nexus.entity_change c
+          where c.tenant_id = of_tenant and not c.is_settled order by c.entity_change_id limit 100) m;
+    locations := array(select distinct e.id from nexus.entity_change c
+                       cross join lateral unnest(array[c.old_entity_id, c.new_entity_id]) as e(id)
+                       where c.tenant_id = of_tenant and c.entity_change_id = any (moves) and c.kind = 'location');
+    -- Stock first: it locks records, and references are locked last.
+    if cardinality(locations) > 0 then
+        restated := nexus._redo_stock(of_tenant, locations);
+    end if;
+    rewritten := nexus._follow_records(of_tenant, records);
+    if restated + rewritten = 0 then
+        update nexus.entity_change c set is_settled = true
+        where c.tenant_id = of_tenant and c.entity_change_id = any (moves);
+    end if;
+    return restated + rewritten + cardinality(moves);
+end;
+$$;
+comment on function nexus.follow_moves() is
+    'Goes on where a merge had more to rewrite than one transaction should: references, and whose stock counts where locations became one. The gateway calls it every minute until it answers 0.';
+
 create function nexus.set_survivorship(tenant_id uuid, environment_id uuid, kind text, field text, connector_id uuid, rank integer)
 returns void
 language plpgsql security definer
@@ -169,6 +211,15 @@ $$;
 comment on function nexus.set_survivorship(uuid, uuid, text, text, uuid, integer) is
     'Ranks a source for a kind, or a field of it (null: all); the lowest goes first, null takes the rule away. nexus.rebuild applies it to what is stored.';
 
+create function nexus.current_entity(tenant_id uuid, kind text, id uuid) returns uuid
+language sql stable
+set search_path to pg_catalog, nexus, pg_temp
+as $$
+    select r.entity_id from nexus.source_record r where r.tenant_id = $1 and r.kind = $2 and r.birth_id = $3
+$$;
+comment on function nexus.current_entity(uuid, text, uuid) is
+    'The entity that an id means today: that of a source record by birth_id, or of an entity that went into another since. Null if it never was.';
+
 create function nexus.provenance(tenant_id uuid, kind text, entity_id uuid)
 returns table (
     field text, value jsonb, source text, connector_id uuid, external_id text, birth_id uuid, source_time timestamptz,
@@ -179,7 +230,7 @@ set search_path to pg_catalog, nexus, pg_temp
 as $$
     select p.field, p.value, c.name, p.connector_id, p.external_id, p.birth_id,
            timestamptz 'epoch' + p.source_time * interval '1 microsecond', p.event_id, p.manifest_version, p.is_winner
-    from nexus._provenance($1, $2, $3) p
+    from nexus._provenance($1, $2, nexus.current_entity($1, $2, $3)) p
     left join nexus.connector c on c.tenant_id = $1 and c.connector_id = p.connector_id
 $$;
 comment on function nexus.provenance(uuid, text, uuid) is
@@ -202,3 +253,37 @@ as $$
 $$;
 comment on function nexus.entity_at(uuid, text, uuid, timestamptz) is
     'An entity as it was at a moment, from the outbox''s snapshots; null before it was, and before the outbox begins.';
+
+create function nexus.history(
+    tenant_id uuid, kind text, entity_id uuid, before uuid default null, max integer default 100
+)
+returns table (
+    history_id uuid, at timestamptz, what text, entity_id uuid, entity_version bigint, changed text[], payload jsonb,
+    birth_id uuid, old_entity_id uuid, new_entity_id uuid, because jsonb, actor text, event_id uuid, trace_id text
+)
+language sql stable
+set search_path to pg_catalog, nexus, pg_temp
+as $$
+    -- Entities bear the ids of records: those that are part of this one today were entities of their own, perhaps.
+    with record as (
+        select r.birth_id from nexus.source_record r
+        where r.tenant_id = $1 and r.kind = $2 and r.entity_id = nexus.current_entity($1, $2, $3)
+    ), told as (
+        select v.domain_event_id, v.created_at, v.event_type, v.entity_id, v.entity_version, v.changed, v.payload, null::uuid,
+               null::uuid, null::uuid, null::jsonb, null::text, v.event_id, v.trace_id
+        from nexus.domain_event v
+        where v.tenant_id = $1 and v.entity_id = any (array(select r.birth_id from record r)) and v.entity_kind = $2
+          and ($4 is null or v.domain_event_id < $4)
+        order by v.domain_event_id desc limit $5
+    ), moved as (
+        select c.entity_change_id, c.changed_at, 'record.moved', null::uuid, null::bigint, null::text[], null::jsonb, c.birth_id,
+               c.old_entity_id, c.new_entity_id, c.because, c.actor, c.event_id, null::text
+        from nexus.entity_change c
+        where c.tenant_id = $1 and c.birth_id = any (array(select r.birth_id from record r)) and c.kind = $2
+          and ($4 is null or c.entity_change_id < $4)
+        order by c.entity_change_id desc limit $5
+    )
+    select * from told union all select * from moved order by 1 desc limit $5
+$$;
+comment on function nexus.history(uuid, text, uuid, uuid, integer) is
+    'What became of an entity and of those that went into it, the newest first: domain events with their snapshots, and records that moved, with the reason. before: the history_id of the last row of the page before. As long as the outbox is kept.';

@@ -15,6 +15,12 @@ begin
         return next;
     end if;
     return query select * from nexus._retain();
+    made := nexus.follow_moves();
+    if made > 0 then
+        action := 'moves.followed';
+        detail := jsonb_build_object('count', made);
+        return next;
+    end if;
     delete from nexus.idempotency_request r where r.started_at < now() - interval '24 hours';
     get diagnostics made = row_count;
     if made > 0 then

@@ -11,7 +11,8 @@ declare
         '_session_is', '_require_secured', '_require_role', '_require_tenant', 'ingest', 'ingest_batch', 'export_tenant',
         'erase_customer', 'normalize', 'trace', 'read_domain_events', 'explain_routing', 'effective_settings',
         '_flow_refusal', '_flow_settings', '_connector_settings', '_manifest_version', '_platform_setting', 'field_lineage',
-        'birth_id', 'uuid_v7', 'merge', 'unmerge', 'rebuild', 'provenance', '_provenance', 'entity_at', 'dbt_sources'];
+        'birth_id', 'uuid_v7', 'merge', 'unmerge', 'rebuild', 'provenance', '_provenance', 'current_entity', 'entity_at', 'history',
+        'dbt_sources'];
     for_gateways constant text[] := for_tenants || array['gateway_configuration', 'due_tenants', 'claim', 'settle',
         'renew_leases', 'release_leases', 'complete_job', 'retry_job', 'cancel_job', 'update_subscription',
         'delete_subscription', 'replay', 'replay_page', 'create_tenant', 'create_connector', 'create_flow',
@@ -19,7 +20,7 @@ declare
         'api_keys', 'touch_api_keys', 'tenants', 'update_tenant', 'delete_tenant', 'update_connector', 'delete_connector',
         'update_flow', 'delete_flow', 'begin_request', 'end_request', 'reprocess', 'preview_mapping',
         'register_connector_type', 'set_setting', 'use_connector_type_version', 'maintain', 'readiness',
-        '_pending_migrations', 'data_keys_to_rewrap', 'rewrap_data_key', 'set_survivorship'];
+        '_pending_migrations', 'data_keys_to_rewrap', 'rewrap_data_key', 'set_survivorship', 'follow_moves'];
     for_admins constant text[] := for_gateways || array['put_platform_key', 'revoke_platform_key', 'bind_role', 'unbind_role',
         'drop_groups', '_audit', '_actor', '_tenant_tables'];
 begin

@@ -446,6 +446,7 @@ comment on column nexus.fulfillment.deleted_at is 'When every source had deleted
 comment on column nexus.fulfillment.created_at is 'When Nexus first wrote it.';
 comment on column nexus.fulfillment.updated_at is 'When Nexus last changed it.';
 create index fulfillment_sales_order_id_idx on nexus.fulfillment (tenant_id, sales_order_id);
+create index fulfillment_location_birth_id_idx on nexus.fulfillment (tenant_id, location_birth_id);
 
 create table nexus.fulfillment_line (
     tenant_id                    uuid not null,

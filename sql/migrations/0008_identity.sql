@@ -8,7 +8,8 @@ create table nexus.identity_key (
     key_value      text not null,
     birth_id       uuid not null,
     is_live        boolean not null,
-    primary key (tenant_id, environment_id, kind, key_type, key_value, birth_id)
+    -- Live holders stand together, and so do deleted ones: whoever wants some of either reads no others.
+    primary key (tenant_id, environment_id, kind, key_type, key_value, is_live, birth_id)
 );
 comment on table nexus.identity_key is
     'Identity keys of source records in normal form. Records that share one are the same entity, or a candidate for it; see docs/identity.md.';
@@ -48,14 +49,18 @@ create table nexus.entity_change (
     actor            text not null,
     event_id         uuid,
     changed_at       timestamptz not null default now(),
+    is_settled       boolean not null default true,
     primary key (tenant_id, entity_change_id)
 );
 comment on table nexus.entity_change is 'Every time a source record came to contribute to another entity than before.';
 comment on column nexus.entity_change.because is
     'What joins the record to its entity now: {"a", "b", "key_type", "key_value"} each, or {"a", "b", "link": "must"}; empty where it stands alone.';
 comment on column nexus.entity_change.event_id is 'The event whose claims led to it; null where a person did.';
+comment on column nexus.entity_change.is_settled is
+    'Everything that refers to the record follows it. Until then nexus.follow_moves goes on, and only …_birth_id tells.';
 create index entity_change_birth_id_idx on nexus.entity_change (tenant_id, birth_id, entity_change_id);
 create index entity_change_old_entity_id_idx on nexus.entity_change (tenant_id, old_entity_id);
+create index entity_change_unsettled_idx on nexus.entity_change (tenant_id, entity_change_id) where not is_settled;
 
 create table nexus.merge_candidate (
     tenant_id          uuid not null,

@@ -118,8 +118,13 @@ impl Policy {
     /// Whether what a source says of the stock at a location counts, or only mirrors what the owner says. A
     /// location that one source alone knows is its own.
     pub fn is_stock_owner(&self, connector_id: Uuid, location_birth_id: Option<Uuid>) -> bool {
-        let owner = location_birth_id.and_then(|location| self.owners.get(&location));
-        owner.is_none_or(|owner| *owner == connector_id)
+        let owner = location_birth_id.and_then(|location| self.stock_owner(location));
+        owner.is_none_or(|owner| owner == connector_id)
+    }
+
+    /// The source that owns the stock at a location, if several know the location.
+    pub fn stock_owner(&self, location_birth_id: Uuid) -> Option<Uuid> {
+        self.owners.get(&location_birth_id).copied()
     }
 }
 

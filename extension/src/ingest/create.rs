@@ -232,19 +232,27 @@ fn note(batch: &mut Batch, merges: &BTreeMap<Uuid, Merge>, outcomes: Vec<Outcome
     changes
 }
 
+/// Who resolves a reference while its record moves to another entity would write down where it was.
+fn references_of(tenant_id: Uuid) -> String {
+    format!("{tenant_id} references")
+}
+
+/// Keeps everybody from resolving the tenant's references, until the transaction ends.
+pub fn lock_references(client: &mut SpiClient<'_>, tenant_id: Uuid) -> Result<()> {
+    advisory::lock(client, std::iter::once(&*references_of(tenant_id)))
+}
+
 fn write_golden(
     client: &mut SpiClient<'_>,
     tenant_id: Uuid,
     merges: &BTreeMap<Uuid, Merge>,
     entities: &mut [Entity],
 ) -> Result<HashMap<Uuid, i64>> {
-    // Who resolves a reference while its record moves to another entity would write down where it was.
-    let references = format!("{tenant_id} references");
     let moves = |merge: &Merge| merge.former_entity_id != merge.stored.entity_id;
-    match merges.values().any(moves) {
-        true => advisory::lock(client, std::iter::once(&*references))?,
+    match merges.values().any(&moves) {
+        true => lock_references(client, tenant_id)?,
         false if entities.is_empty() => {}
-        false => advisory::share(client, &references)?,
+        false => advisory::share(client, &references_of(tenant_id))?,
     }
     let mut aliases = Vec::new();
     for merge in merges.values() {
@@ -280,11 +288,8 @@ fn write_golden(
     golden::resolve_references(client, tenant_id, &mut changes)?;
     let versions = golden::write(client, tenant_id, &changes)?;
     golden::move_references(client, tenant_id, &moved)?;
-    let placed = merges.values().filter(|merge| merge.former_entity_id != merge.stored.entity_id);
-    golden::follow_records(
-        client,
-        tenant_id,
-        placed.map(|merge| (merge.stored.birth_id, merge.stored.entity_id)),
-    )?;
+    let moved: Vec<&Stored> =
+        merges.values().filter(|merge| moves(merge)).map(|merge| &merge.stored).collect();
+    identity::follow::run(client, tenant_id, &moved)?;
     Ok(versions)
 }

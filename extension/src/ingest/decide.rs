@@ -39,6 +39,29 @@ fn _resolve_anew(tenant_id: PgUuid, birth_ids: Vec<PgUuid>, repair: bool) -> Res
     })
 }
 
+/// Rewrites rows that refer to these records, as many as one transaction may; how many.
+#[pg_extern]
+fn _follow_records(tenant_id: PgUuid, birth_ids: Vec<PgUuid>) -> Result<i64> {
+    let tenant_id = to_core(tenant_id);
+    let ids: Vec<Uuid> = birth_ids.into_iter().map(to_core).collect();
+    Spi::connect_mut(|client| {
+        create::lock_references(client, tenant_id)?;
+        let records = record::read(client, tenant_id, &ids)?;
+        identity::follow::run(client, tenant_id, &records.iter().collect::<Vec<_>>())
+    })
+}
+
+/// Tells stock at these locations anew whether it counts or mirrors another source's; how many levels changed.
+#[pg_extern]
+fn _redo_stock(tenant_id: PgUuid, locations: Vec<PgUuid>) -> Result<i64> {
+    let batch = Batch::new(to_core(tenant_id), Vec::new());
+    let locations: Vec<Uuid> = locations.into_iter().map(to_core).collect();
+    Spi::connect_mut(|client| {
+        let changed = identity::stock::redo(client, &batch, &locations, identity::follow::MOST)?;
+        Ok(i64::try_from(changed).unwrap_or(i64::MAX))
+    })
+}
+
 /// The links by which a record is taken out of its entity: what stays with it and what does not.
 #[pg_extern]
 fn _unmerge_links(

@@ -201,7 +201,8 @@ fn policy(
     load_policy(client, tenant_id, places)
 }
 
-fn load_policy(client: &mut SpiClient<'_>, tenant_id: Uuid, places: BTreeSet<Uuid>) -> Result<Policy> {
+/// The tenant's rules, with the owners of the stock at these locations.
+pub fn load_policy(client: &mut SpiClient<'_>, tenant_id: Uuid, places: BTreeSet<Uuid>) -> Result<Policy> {
     let mut rules = Vec::new();
     for row in plan::run(client, RULES, &[from_core(tenant_id).into()])? {
         if let (Some(kind), Some(connector_id), Some(rank)) = (

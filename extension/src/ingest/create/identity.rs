@@ -5,7 +5,9 @@
 //! some, every record that may be concerned has to be locked, in one order with those of the batch: the batch is
 //! begun anew, in the wide, and looks for them before it locks anything.
 
+pub mod follow;
 mod keys;
+pub mod stock;
 mod walk;
 
 pub use walk::Walk;
@@ -16,11 +18,13 @@ use crate::functions::{from_core, to_core};
 use crate::ingest::Batch;
 use crate::ingest::record::Stored;
 use crate::{advisory, plan};
+use keys::Held;
 use nexus_core::canonical::Kind;
 use nexus_core::identity::pair_id;
 use nexus_core::register::Record;
 use nexus_core::resolution::{
-    Affected, Candidate, Component, Edge, KeyType, MOST_HOLDERS, Member, Settings, affected, resolve, suggest,
+    Affected, Candidate, Component, Edge, Key, KeyType, MOST_HOLDERS, Member, Settings, affected, resolve,
+    suggest,
 };
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::spi::SpiClient;
@@ -88,7 +92,7 @@ impl Domain<'_> {
 
     fn found(&self, candidates: Vec<Candidate>) -> Found {
         let Self { kind, environment_id, .. } = *self;
-        Found { kind, environment_id, within: Vec::new(), of: None, candidates }
+        Found { kind, environment_id, within: Vec::new(), of: None, kept: Vec::new(), candidates }
     }
 }
 
@@ -134,8 +138,9 @@ pub fn run(
     for (kind, environment_id) in domains(&touched) {
         let domain = Domain { kind, environment_id, tenant_id: batch.tenant_id, identifiers: &identifiers };
         let of_domain: Vec<&Touched> = touched.iter().filter(|touched| domain.has(touched)).collect();
-        found.extend(link(client, batch, &domain, &of_domain, merges, anew)?);
-        found.extend(suggestions(client, &domain, &of_domain, merges)?);
+        let held = keys::holders(client, &domain, &keys::asked(&of_domain))?;
+        found.extend(link(client, batch, &domain, &of_domain, &held, merges, anew)?);
+        found.extend(suggestions(client, &domain, &of_domain, &held, merges)?);
     }
     write_candidates(client, batch.tenant_id, &found)
 }
@@ -146,12 +151,13 @@ fn link(
     batch: &Batch,
     domain: &Domain<'_>,
     touched: &[&Touched],
+    held: &BTreeMap<Key, Held>,
     merges: &mut BTreeMap<Uuid, Merge>,
     anew: &BTreeSet<Uuid>,
 ) -> Result<Option<Found>> {
     let starts: Vec<&Touched> =
         touched.iter().filter(|touched| touched.affected == Affected::Links).copied().collect();
-    let partners = keys::partners(client, domain, &starts)?;
+    let partners = keys::partners(&starts, held);
     let has_kin = |touched: &&Touched| {
         let birth_id = touched.after.birth_id;
         anew.contains(&birth_id) || merges.get(&birth_id).is_some_and(|merge| merge.stored.has_siblings)
@@ -181,22 +187,35 @@ fn suggestions(
     client: &mut SpiClient<'_>,
     domain: &Domain<'_>,
     touched: &[&Touched],
+    held: &BTreeMap<Key, Held>,
     merges: &BTreeMap<Uuid, Merge>,
 ) -> Result<Vec<Found>> {
     let members: Vec<&Member> = touched.iter().map(|touched| &touched.after).collect();
-    let mut others = walk::suggestible(client, domain, &members, merges)?;
+    let mut others = walk::suggestible(client, domain, &members, held, merges)?;
     let mut found = Vec::new();
     for touched in touched {
-        let (others, crowds) = others.remove(&touched.after.birth_id).unwrap_or_default();
-        let candidates = suggest(domain.kind, &touched.after, &others, &crowds);
-        // Where no link was looked at, what speaks against one is still as it was.
-        let is_all = touched.affected == Affected::Links && touched.before.is_some();
-        if is_all || !candidates.is_empty() {
-            let of = is_all.then_some(touched.after.birth_id);
-            found.push(Found { of, ..domain.found(candidates) });
+        let Touched { before, after, affected, .. } = touched;
+        let (others, crowds) = others.remove(&after.birth_id).unwrap_or_default();
+        let candidates = suggest(domain.kind, after, &others, &crowds);
+        if before.is_none() && candidates.is_empty() {
+            continue;
         }
+        // Where no link was looked at, what speaks against one is still as it was.
+        let kept = match affected {
+            Affected::Links => Vec::new(),
+            _ => keys::sharing(after, held)
+                .into_iter()
+                .map(|other| sorted_pair(after.birth_id, other))
+                .collect(),
+        };
+        let of = before.is_some().then_some(after.birth_id);
+        found.push(Found { of, kept, ..domain.found(candidates) });
     }
     Ok(found)
+}
+
+fn sorted_pair(one: Uuid, other: Uuid) -> Uuid {
+    pair_id(one.min(other), one.max(other))
 }
 
 /// The records that may be concerned beside the batch's own, before anything is locked. The merges are as if the
@@ -214,7 +233,8 @@ pub fn related(
     for (kind, environment_id) in domains(&touched) {
         let domain = Domain { kind, environment_id, tenant_id: batch.tenant_id, identifiers: &identifiers };
         let of_domain: Vec<&Touched> = touched.iter().filter(|touched| domain.has(touched)).collect();
-        let partners = keys::partners(client, &domain, &of_domain)?;
+        let held = keys::holders(client, &domain, &keys::asked(&of_domain))?;
+        let partners = keys::partners(&of_domain, &held);
         let mut walk = Walk::new(&domain);
         walk.begin(of_domain.iter().map(|touched| touched.after.birth_id).chain(partners));
         walk.run(client, merges)?;
@@ -339,9 +359,9 @@ fn place(
 
 const ADD_CHANGES: &str = "
     insert into nexus.entity_change (tenant_id, entity_change_id, environment_id, kind, birth_id, old_entity_id,
-                                     new_entity_id, because, actor, event_id)
+                                     new_entity_id, because, actor, event_id, is_settled)
     select $1, r.entity_change_id, r.environment_id, r.kind, r.birth_id, r.old_entity_id, r.new_entity_id, r.because,
-           nexus._actor(), r.event_id
+           nexus._actor(), r.event_id, false
     from jsonb_to_recordset($2) as r(entity_change_id uuid, environment_id uuid, kind text, birth_id uuid,
                                      old_entity_id uuid, new_entity_id uuid, because jsonb, event_id uuid)";
 
@@ -360,8 +380,10 @@ struct Found {
     environment_id: Uuid,
     /// Among these records,
     within: Vec<Uuid>,
-    /// and between this one and any other.
+    /// and between this one and any other,
     of: Option<Uuid>,
+    /// but for these pairs, which were not looked at.
+    kept: Vec<Uuid>,
     candidates: Vec<Candidate>,
 }
 
@@ -370,11 +392,12 @@ fn write_candidates(client: &mut SpiClient<'_>, tenant_id: Uuid, found: &[Found]
     if found.is_empty() {
         return Ok(());
     }
-    let (mut within, mut of) = (BTreeSet::new(), BTreeSet::new());
+    let (mut within, mut of, mut kept) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     let mut rows = BTreeMap::new();
     for found in found {
         within.extend(found.within.iter().copied());
         of.extend(found.of);
+        kept.extend(found.kept.iter().copied());
         for candidate in &found.candidates {
             let id = pair_id(candidate.a, candidate.b);
             let row = json!({
@@ -387,20 +410,22 @@ fn write_candidates(client: &mut SpiClient<'_>, tenant_id: Uuid, found: &[Found]
     }
     let tenant_id = from_core(tenant_id);
     let ids = |ids: BTreeSet<Uuid>| -> Vec<PgUuid> { ids.into_iter().map(from_core).collect() };
-    let rows = JsonB(Value::Array(rows.into_values().collect()));
     if !(within.is_empty() && of.is_empty()) {
-        let arguments = [tenant_id.into(), ids(within).into(), ids(of).into(), JsonB(rows.0.clone()).into()];
+        kept.extend(rows.keys().copied());
+        let arguments = [tenant_id.into(), ids(within).into(), ids(of).into(), ids(kept).into()];
         plan::run(client, DROP_CANDIDATES, &arguments)?;
     }
-    plan::run(client, PUT_CANDIDATES, &[tenant_id.into(), rows.into()])?;
+    if !rows.is_empty() {
+        let rows = JsonB(Value::Array(rows.into_values().collect()));
+        plan::run(client, PUT_CANDIDATES, &[tenant_id.into(), rows.into()])?;
+    }
     Ok(())
 }
 
 const DROP_CANDIDATES: &str = "
     delete from nexus.merge_candidate c
     where c.tenant_id = $1 and ((c.a = any ($2) and c.b = any ($2)) or c.a = any ($3) or c.b = any ($3))
-      and not exists (select from jsonb_to_recordset($4) as r(merge_candidate_id uuid)
-                      where r.merge_candidate_id = c.merge_candidate_id)";
+      and c.merge_candidate_id <> all ($4)";
 
 /// What a person has said of is no question any more.
 const PUT_CANDIDATES: &str = "

@@ -4,7 +4,7 @@ use super::{CROWDED, Domain, Touched};
 use crate::error::{Result, internal};
 use crate::functions::{from_core, to_core};
 use crate::plan;
-use nexus_core::resolution::{Holders, Key, MOST_MEMBERS, Member};
+use nexus_core::resolution::{Holders, Key, KeyType, MOST_MEMBERS, Member};
 use pgrx::spi::SpiClient;
 use pgrx::{JsonB, Uuid as PgUuid};
 use serde_json::{Value, json};
@@ -20,15 +20,15 @@ macro_rules! row_type {
 const DROP: &str = concat!(
     "delete from nexus.identity_key k using jsonb_to_recordset($2) as r(", row_type!(), ")
     where k.tenant_id = $1 and k.environment_id = r.environment_id and k.kind = r.kind and k.key_type = r.key_type
-      and k.key_value = r.key_value and k.birth_id = r.birth_id"
+      and k.key_value = r.key_value and k.is_live = r.is_live and k.birth_id = r.birth_id"
 );
 
-const PUT: &str = concat!(
-    "insert into nexus.identity_key as k (tenant_id, environment_id, kind, key_type, key_value, birth_id, is_live)
+const PUT: &str =
+    concat!(
+    "insert into nexus.identity_key (tenant_id, environment_id, kind, key_type, key_value, birth_id, is_live)
     select $1, r.environment_id, r.kind, r.key_type, r.key_value, r.birth_id, r.is_live
     from jsonb_to_recordset($2) as r(", row_type!(), ")
-    on conflict (tenant_id, environment_id, kind, key_type, key_value, birth_id) do update set is_live = excluded.is_live
-    where k.is_live <> excluded.is_live"
+    on conflict (tenant_id, environment_id, kind, key_type, key_value, is_live, birth_id) do nothing"
 );
 
 /// One more of each than an entity may have: a count that stops there has said enough.
@@ -70,7 +70,8 @@ pub(super) fn write(client: &mut SpiClient<'_>, tenant_id: Uuid, touched: &[Touc
         };
         let after = &touched.after;
         if let Some(before) = &touched.before {
-            let lost = before.keys.iter().filter(|key| !after.keys.contains(key));
+            let is_lost = |key: &&Key| before.is_live != after.is_live || !after.keys.contains(key);
+            let lost = before.keys.iter().filter(is_lost);
             gone.extend(lost.map(|key| row(before, key)));
         }
         standing.extend(after.keys.iter().map(|key| row(after, key)));
@@ -119,21 +120,29 @@ pub fn holders(
     Ok(held)
 }
 
+/// The keys that say who these could be one with, before or after the change, and whom they look like now.
+pub(super) fn asked(touched: &[&Touched]) -> BTreeSet<Key> {
+    let linking = touched.iter().flat_map(|touched| touched.states()).flat_map(linking);
+    let suggesting = touched.iter().flat_map(|touched| suggesting(&touched.after));
+    linking.chain(suggesting).collect()
+}
+
+/// What to look up those by that a record may be one with.
+fn linking(member: &Member) -> impl Iterator<Item = Key> + '_ {
+    member.partner_keys().filter(|key| key.key_type.is_linking())
+}
+
+/// What to look up those by that it may look like.
+pub(super) fn suggesting(member: &Member) -> impl Iterator<Item = Key> + '_ {
+    member.partner_keys().filter(|key| key.key_type != KeyType::Reference)
+}
+
 /// The records that these could be one with, by keys that are not crowded anyway, before or after the change.
-pub(super) fn partners(
-    client: &mut SpiClient<'_>,
-    domain: &Domain<'_>,
-    touched: &[&Touched],
-) -> Result<BTreeSet<Uuid>> {
-    let linking = |member: &Member| -> Vec<Key> {
-        member.partner_keys().filter(|key| key.key_type.is_linking()).collect()
-    };
-    let keys = touched.iter().flat_map(|touched| touched.states()).flat_map(linking).collect();
-    let held = holders(client, domain, &keys)?;
+pub(super) fn partners(touched: &[&Touched], held: &BTreeMap<Key, Held>) -> BTreeSet<Uuid> {
     let mut partners = BTreeSet::new();
     for member in touched.iter().flat_map(|touched| touched.states()) {
         partners.extend(member.references());
-        for held in linking(member).iter().filter_map(|key| held.get(key)) {
+        for held in linking(member).filter_map(|key| held.get(&key)) {
             for holders in [&held.live, &held.deleted] {
                 let others = || holders.iter().filter(|id| **id != member.birth_id);
                 if others().count() <= CROWDED {
@@ -142,5 +151,11 @@ pub(super) fn partners(
             }
         }
     }
-    Ok(partners)
+    partners
+}
+
+/// The records that share a key with this one which links, whether or not it is crowded.
+pub(super) fn sharing(member: &Member, held: &BTreeMap<Key, Held>) -> BTreeSet<Uuid> {
+    let held = linking(member).filter_map(|key| held.get(&key));
+    held.flat_map(|held| &held.live).chain(&member.references().collect::<Vec<_>>()).copied().collect()
 }

@@ -164,20 +164,16 @@ pub fn suggestible(
     client: &mut SpiClient<'_>,
     domain: &Domain<'_>,
     members: &[&Member],
+    held: &BTreeMap<Key, Held>,
     merges: &BTreeMap<Uuid, Merge>,
 ) -> Result<BTreeMap<Uuid, (Vec<Member>, Crowds)>> {
-    let of = |member: &Member| -> Vec<Key> {
-        member.partner_keys().filter(|key| key.key_type != KeyType::Reference).collect()
-    };
-    let keys = members.iter().flat_map(|member| of(member)).collect();
-    let held = keys::holders(client, domain, &keys)?;
     let is_suggesting = |key: &Key, held: &Held| {
         held.live.len() <= MOST_MEMBERS && (!key.key_type.is_linking() || held.live.len() > MOST_HOLDERS)
     };
     let mut named: BTreeMap<Uuid, (BTreeSet<Uuid>, Crowds)> = BTreeMap::new();
     for member in members {
         let (others, crowds) = named.entry(member.birth_id).or_default();
-        for key in of(member) {
+        for key in keys::suggesting(member) {
             if let Some(held) = held.get(&key) {
                 if is_suggesting(&key, held) {
                     others.extend(held.live.iter().filter(|id| **id != member.birth_id));
