@@ -10,7 +10,7 @@ use axum::handler::Handler;
 use axum::response::Html;
 use axum::routing::{MethodFilter, on};
 use schema::problem;
-pub use schema::{anything, string};
+pub use schema::{anything, limit, string};
 use std::sync::Arc;
 use utoipa::ToSchema;
 use utoipa::openapi::path::{
@@ -91,6 +91,16 @@ impl Documented {
         about: Description,
     ) -> Self {
         self.on(HttpMethod::Patch, MethodFilter::PATCH, path, handler, about.write())
+    }
+
+    /// Adds a PUT.
+    pub fn put<H: Handler<T, Arc<App>>, T: 'static>(
+        self,
+        path: &str,
+        handler: H,
+        about: Description,
+    ) -> Self {
+        self.on(HttpMethod::Put, MethodFilter::PUT, path, handler, about.write())
     }
 
     /// Adds a DELETE.
@@ -220,12 +230,12 @@ impl Description {
 
     /// Answers a page of such objects.
     pub fn pages(self, item: RefOr<Schema>) -> Self {
-        let limit = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(200));
-        self.query("limit", limit.into()).query("cursor", string(None)).answers(
-            200,
-            "A page",
-            schema::page(item),
-        )
+        self.query("limit", limit()).query("cursor", string(None)).answers(200, "A page", schema::page(item))
+    }
+
+    /// Answers what is said of one object of a list, in pages unless it is short.
+    pub fn tells_of(self, collection: &Collection, members: &[&str]) -> Self {
+        self.answers(200, "A page", schema::page_about(collection, members))
     }
 
     /// Answers one object of a list.
@@ -378,6 +388,8 @@ mod tests {
             "patch /api/v1/tenants/{tenant_id}",
             "delete /api/v1/api-keys/{api_key_id}",
             "get /api/v1/nexus/orders/{sales_order_id}",
+            "get /api/v1/nexus/orders/{sales_order_id}/provenance",
+            "get /api/v1/nexus/customers/{customer_id}/history",
             "post /api/v1/jobs/{job_id}/callback",
             "post /api/v1/events/{event_id}/reprocess",
             "post /api/v1/jobs/{job_id}/retry",

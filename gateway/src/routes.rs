@@ -5,12 +5,14 @@ pub mod catalogue;
 pub mod connectors;
 pub mod events;
 pub mod flows;
+pub mod golden;
 pub mod health;
 pub mod jobs;
 pub mod lists;
 pub mod page;
 pub mod replay;
 pub mod subscriptions;
+pub mod survivorship;
 pub mod tenants;
 
 use crate::app::App;

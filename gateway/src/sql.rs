@@ -30,6 +30,8 @@ pub const READINESS: &str = "select installed_version, pending_migrations from n
 pub const CONFIGURATION: &str = "select fingerprint, configuration from nexus.gateway_configuration($1)";
 /// Regular upkeep.
 pub const MAINTAIN: &str = "select action, detail::text from nexus.maintain()";
+/// Rewrites some of what merges left.
+pub const FOLLOW_MOVES: &str = "select nexus.follow_moves()";
 
 /// Takes a batch in. The doorbell is turned off for this transaction, and `case` makes the call wait for it:
 /// the gateway rings by itself, since a NOTIFY at commit takes a lock on the whole instance.
@@ -187,6 +189,18 @@ pub const ENVIRONMENTS: &str =
 pub const TRACE: &str = "select count(*), coalesce(jsonb_agg(jsonb_build_object(
         'at', s.at, 'stage', s.stage, 'outcome', s.outcome, 'detail', s.detail)), '[]')::text
     from nexus.trace($1, $2) s";
+/// The entity that an id means today.
+pub const CURRENT_ENTITY: &str = "select r.entity_id from nexus.source_record r
+    where r.tenant_id = $1 and r.environment_id = $2 and r.kind = $3 and r.birth_id = $4";
+/// What every source says of every field of an entity.
+pub const PROVENANCE: &str = "select to_jsonb(p)::text from nexus.provenance($1, $2, $3) p";
+/// What became of an entity, after a cursor.
+pub const HISTORY: &str =
+    "select (jsonb_strip_nulls(to_jsonb(h) - 'payload') || jsonb_build_object('payload', h.payload))::text, h.history_id
+    from nexus.history($1, $2, $3, $4, $5) h order by h.history_id desc";
+/// Ranks a source for a kind, or a field of it.
+pub const SET_SURVIVORSHIP: &str = "select nexus.set_survivorship($1, $2, $3, $4, $5, $6)";
+
 /// The outbox after a cursor.
 pub const DOMAIN_EVENTS: &str = "select (to_jsonb(e) - 'cursor')::text, e.cursor
     from nexus.read_domain_events($1, $3, $4) e where e.environment_id = $2";

@@ -22,6 +22,7 @@ mod lifecycle;
 mod mapping;
 mod mapping_platform;
 mod pooler;
+mod provenance;
 mod rest;
 mod restore;
 mod rotation;

@@ -13,6 +13,11 @@ pub fn string(format: Option<&str>) -> RefOr<Schema> {
     ObjectBuilder::new().schema_type(Type::String).format(format).into()
 }
 
+/// How many objects a page may have.
+pub fn limit() -> RefOr<Schema> {
+    ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(200)).into()
+}
+
 /// Any value.
 pub fn anything() -> RefOr<Schema> {
     ObjectBuilder::new().schema_type(SchemaType::AnyValue).into()
@@ -75,8 +80,17 @@ pub fn item(collection: &Collection) -> RefOr<Schema> {
 
 /// A page of a list.
 pub fn page(item: RefOr<Schema>) -> RefOr<Schema> {
-    ObjectBuilder::new()
-        .property("data", ArrayBuilder::new().items(item))
+    page_with(ObjectBuilder::new(), item)
+}
+
+/// A page about one object of a list, which it names, of items with these members.
+pub fn page_about(collection: &Collection, members: &[&str]) -> RefOr<Schema> {
+    let (_, id) = collection.place();
+    page_with(ObjectBuilder::new().property(id, string(format_of(id))).required(id), object(members))
+}
+
+fn page_with(page: ObjectBuilder, item: RefOr<Schema>) -> RefOr<Schema> {
+    page.property("data", ArrayBuilder::new().items(item))
         .required("data")
         .property("next_cursor", nullable(Type::String, None))
         .required("next_cursor")

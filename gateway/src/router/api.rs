@@ -1,9 +1,10 @@
 //! What stands under `/api/v1` and under `/api`.
 
 use crate::openapi::Access::{AnyKey, Platform, Scope, Signed};
-use crate::openapi::{Documented, about, anything, string};
+use crate::openapi::{Documented, about, anything, limit, string};
 use crate::routes::{
-    api_keys, catalogue, connectors, events, flows, jobs, lists, replay, subscriptions, tenants,
+    api_keys, catalogue, connectors, events, flows, golden, jobs, lists, replay, subscriptions, survivorship,
+    tenants,
 };
 use crate::sql;
 
@@ -13,7 +14,7 @@ const ADMIN: crate::openapi::Access = Scope("admin");
 
 /// All of it.
 pub fn paths() -> Documented {
-    history(golden(configuration(platform(Documented::default()))))
+    history(provenance(entities(configuration(platform(Documented::default())))))
 }
 
 fn platform(paths: Documented) -> Documented {
@@ -295,7 +296,7 @@ fn configuration(paths: Documented) -> Documented {
         )
 }
 
-fn golden(paths: Documented) -> Documented {
+fn entities(paths: Documented) -> Documented {
     let on = |summary| about("golden entities", READ, summary);
     paths
         .get("/nexus/orders", lists::orders, on("List orders").lists(&sql::ORDERS))
@@ -309,6 +310,87 @@ fn golden(paths: Documented) -> Documented {
             "/nexus/inventory/{inventory_level_id}",
             lists::inventory_level,
             on("Show an inventory level").shows(&sql::INVENTORY),
+        )
+}
+
+/// What there is to say of one golden entity. Provenance is short: an entity has at most twenty records.
+fn provenance(mut paths: Documented) -> Documented {
+    const CLAIM: [&str; 10] = [
+        "field",
+        "value",
+        "source",
+        "connector_id",
+        "external_id",
+        "birth_id",
+        "source_time",
+        "event_id",
+        "mapping_version",
+        "is_winner",
+    ];
+    const CHANGE: [&str; 14] = [
+        "history_id",
+        "at",
+        "what",
+        "entity_id",
+        "entity_version",
+        "changed",
+        "payload",
+        "birth_id",
+        "old_entity_id",
+        "new_entity_id",
+        "because",
+        "actor",
+        "event_id",
+        "trace_id",
+    ];
+    macro_rules! of_kind {
+        ($path:literal, $kind:ident, $collection:ident) => {
+            paths = paths
+                .get(
+                    concat!($path, "/provenance"),
+                    golden::$kind::provenance,
+                    about(
+                        "golden entities",
+                        READ,
+                        "Show what every source says of every field, and which value survives",
+                    )
+                    .tells_of(&sql::$collection, &CLAIM),
+                )
+                .get(
+                    concat!($path, "/history"),
+                    golden::$kind::history,
+                    about(
+                        "golden entities",
+                        READ,
+                        "List what became of it, the newest first: its changes, and records that moved",
+                    )
+                    .query("limit", limit())
+                    .query("cursor", string(None))
+                    .tells_of(&sql::$collection, &CHANGE),
+                );
+        };
+    }
+    of_kind!("/nexus/orders/{sales_order_id}", order, ORDERS);
+    of_kind!("/nexus/customers/{customer_id}", customer, CUSTOMERS);
+    of_kind!("/nexus/products/{product_id}", product, PRODUCTS);
+    of_kind!("/nexus/inventory/{inventory_level_id}", inventory_level, INVENTORY);
+    paths
+        .get(
+            "/survivorship-rules",
+            lists::survivorship_rules,
+            about("golden entities", READ, "List which source goes first, by kind and field")
+                .lists(&sql::SURVIVORSHIP_RULES),
+        )
+        .put(
+            "/survivorship-rules",
+            survivorship::set,
+            about(
+                "golden entities",
+                ADMIN,
+                "Rank a source for a kind, or a field of it; nexus.rebuild applies it to what is stored",
+            )
+            .takes::<survivorship::Ranking>()
+            .answers(200, "The source's rules for the kind", anything()),
         )
 }
 

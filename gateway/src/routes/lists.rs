@@ -40,6 +40,7 @@ lists! {
     orders: ORDERS,
     products: PRODUCTS,
     subscriptions: SUBSCRIPTIONS,
+    survivorship_rules: SURVIVORSHIP_RULES,
 }
 
 singles! {

@@ -207,6 +207,30 @@ fn bind(filter: &Filter, value: &str) -> Result<Bound, Error> {
     }
 }
 
+/// What a list without filters whose cursors are ids was asked for: how many, and after which.
+pub fn asked_after_id(query: Option<&str>) -> Result<(i64, Option<Uuid>), Error> {
+    let (mut most, mut after) = (LIMIT_DEFAULT, None);
+    for (name, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+        match name.as_ref() {
+            "limit" => most = limit(&value)?,
+            "cursor" => {
+                let cursor = Cursor::parse(&value).filter(|cursor| cursor.at.is_none());
+                after = Some(cursor.ok_or_else(|| not_a_cursor(&value))?.id);
+            }
+            name => {
+                return Err(Error::parameter(name, format!("this list has no parameter {name:?}"))
+                    .hint("it has limit, cursor"));
+            }
+        }
+    }
+    Ok((most, after))
+}
+
+/// The cursor after an object of such a list.
+pub fn cursor_after(id: Uuid) -> String {
+    Cursor { at: None, id }.to_text()
+}
+
 impl Cursor {
     fn parse(text: &str) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;

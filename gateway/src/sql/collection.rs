@@ -16,6 +16,8 @@ pub struct Collection {
     scope: &'static str,
     item: String,
     detail: String,
+    /// The condition for the object whose id is $3.
+    named: String,
     condition: &'static str,
     /// The parameters that narrow the list.
     pub filters: &'static [Filter],
@@ -86,8 +88,8 @@ impl Collection {
 
     /// The object whose id is $3.
     pub fn single(&self) -> String {
-        let Self { table, id, scope, detail, .. } = self;
-        format!("select ({detail})::text from nexus.{table} t where {scope} and t.{id} = $3")
+        let Self { table, scope, detail, named, .. } = self;
+        format!("select ({detail})::text from nexus.{table} t where {scope} and {named}")
     }
 
     /// Its table and the name of its ids.
@@ -99,6 +101,16 @@ impl Collection {
     pub fn has_time(&self) -> bool {
         self.created != NO_TIME
     }
+}
+
+/// A reference to the entity that an id means today; to a record that nobody has seen yet, by its own id.
+macro_rules! meant_by {
+    ($column:literal) => {
+        concat!(
+            $column,
+            " = coalesce((select r.entity_id from nexus.source_record r where r.tenant_id = $1 and r.birth_id = ?), ?)"
+        )
+    };
 }
 
 const NO_TIME: &str = "null::timestamptz";
@@ -119,6 +131,7 @@ pub static EVENTS: LazyLock<Collection> = LazyLock::new(|| {
         scope: OF_ENVIRONMENT,
         item: item.to_owned(),
         detail: format!("{item} || jsonb_build_object('headers', t.headers)"),
+        named: "t.event_id = $3".to_owned(),
         condition: "true",
         filters: const {
             &[
@@ -147,6 +160,7 @@ pub static JOBS: LazyLock<Collection> = LazyLock::new(|| {
             (select coalesce(jsonb_agg({ATTEMPT} order by l.webhook_delivery_log_id), '[]')
              from nexus.webhook_delivery_log l where l.tenant_id = $1 and l.trace_id = t.trace_id and l.job_id = $3))"
     ),
+    named: "t.job_id = $3".to_owned(),
     condition: "true",
     filters: const {
         &[
@@ -177,6 +191,7 @@ pub static ATTEMPTS: LazyLock<Collection> = LazyLock::new(|| Collection {
     scope: OF_ENVIRONMENT,
     item: ATTEMPT.replace("(l)", "(t)"),
     detail: ATTEMPT.replace("(l)", "(t)"),
+    named: "t.webhook_delivery_log_id = $3".to_owned(),
     condition: "true",
     filters: const {
         &[
@@ -278,6 +293,22 @@ pub static ACTIVITY: LazyLock<Collection> = LazyLock::new(|| Collection {
     )
 });
 
+/// Which source goes first.
+pub static SURVIVORSHIP_RULES: LazyLock<Collection> = LazyLock::new(|| {
+    plain(
+        "survivorship rule",
+        "survivorship_rule",
+        "survivorship_rule_id",
+        const {
+            &[
+                filter("kind", FilterValue::Words, "t.kind = any(?)"),
+                filter("field", FilterValue::Text, "t.field = ?"),
+                filter("connector_id", FilterValue::Id, "t.connector_id = ?"),
+            ]
+        },
+    )
+});
+
 /// Webhook subscriptions.
 pub static SUBSCRIPTIONS: LazyLock<Collection> = LazyLock::new(|| {
     let item = "to_jsonb(t) - 'tenant_id' - 'webhook_subscription_id'
@@ -311,7 +342,7 @@ pub static ORDERS: LazyLock<Collection> = LazyLock::new(|| {
             &[
                 filter("email", FilterValue::Email, "lower(t.email) = ?"),
                 filter("order_number", FilterValue::OrderNumber, "t.order_number_key = ?"),
-                filter("customer_id", FilterValue::Id, "t.customer_id = ?"),
+                filter("customer_id", FilterValue::Id, meant_by!("t.customer_id")),
                 filter("order_status", FilterValue::Words, "t.order_status = any(?)"),
                 filter("financial_status", FilterValue::Words, "t.financial_status = any(?)"),
                 filter("fulfillment_status", FilterValue::Words, "t.fulfillment_status = any(?)"),
@@ -364,8 +395,8 @@ pub static INVENTORY: LazyLock<Collection> = LazyLock::new(|| {
                     "t.product_variant_id in (select v.product_variant_id from nexus.product_variant v
                 where v.tenant_id = $1 and v.environment_id = $2 and v.sku_key = ?)",
                 ),
-                filter("location_id", FilterValue::Id, "t.location_id = ?"),
-                filter("product_variant_id", FilterValue::Id, "t.product_variant_id = ?"),
+                filter("location_id", FilterValue::Id, meant_by!("t.location_id")),
+                filter("product_variant_id", FilterValue::Id, meant_by!("t.product_variant_id")),
                 filter("connector_id", FilterValue::Id, "t.connector_id = ?"),
                 filter("is_authoritative", FilterValue::Boolean, "t.is_authoritative = ?"),
                 filter("updated_since", FilterValue::Time, "t.updated_at >= ?"),
@@ -390,6 +421,7 @@ fn plain(
         scope: OF_ENVIRONMENT,
         detail: item.clone(),
         item,
+        named: format!("t.{id} = $3"),
         condition: "true",
         filters,
     }
@@ -423,6 +455,10 @@ fn golden(table: &'static str, filters: &'static [Filter]) -> Collection {
         scope: OF_ENVIRONMENT,
         detail: item.clone(),
         item,
+        // An entity bears the id of one of its records, so that one that went into another since leads there.
+        named: format!(
+            "t.{id} = (select r.entity_id from nexus.source_record r where r.tenant_id = $1 and r.birth_id = $3)"
+        ),
         condition: "t.deleted_at is null",
         filters,
     }
