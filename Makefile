@@ -30,6 +30,7 @@ bench: ## Measure, against references of the same run; `make bench-<name>` for o
 
 bench-normalize: ## Mapping the platforms' payloads, against only parsing them
 bench-rls: ## Analysts' queries as a bound login, against the same without row-level security
+bench-views: ## The views of docs/sql.md at a million orders, against reading all of a tenant's
 bench-ingest-sql: ## Batches of webhooks through nexus.ingest_batch, against inserting the same rows
 bench-ingest-one: ## The same, one webhook a transaction
 bench-ingest-http: ## The same, posted to a gateway, against inserting one a transaction

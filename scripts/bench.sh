@@ -3,17 +3,17 @@
 # in the same run; a machine that does something else meanwhile tells less.
 #
 #   scripts/bench.sh                  all of them
-#   scripts/bench.sh normalize rls    some: normalize, rls, ingest-sql (which also tells of the wal), ingest-one,
+#   scripts/bench.sh normalize rls    some: normalize, rls, views, ingest-sql (which also tells of the wal), ingest-one,
 #                                     ingest-http, doorbell, dispatch (needs node and npm), latency, fairness,
 #                                     held-snapshot, growth
 #
 # BENCH_SECONDS: how long each measures. NEXUS_FIXTURES: real payloads of platforms; else the connectors' cases.
-# For lesser runs: BENCH_ORDERS for rls, BENCH_DELIVERIES for held-snapshot, BENCH_EVENTS for growth.
+# For lesser runs: BENCH_ORDERS for rls and views, BENCH_DELIVERIES for held-snapshot, BENCH_EVENTS for growth.
 set -euo pipefail
 # shellcheck source=scripts/environment.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/environment.sh"
 
-readonly ALL=(normalize rls ingest-sql ingest-one ingest-http doorbell dispatch latency fairness held-snapshot growth)
+readonly ALL=(normalize rls views ingest-sql ingest-one ingest-http doorbell dispatch latency fairness held-snapshot growth)
 
 main() {
     export NEXUS_FIXTURES=${NEXUS_FIXTURES:-$(realpath -m -- "$CHECKOUT/../shared/fixtures")}
@@ -22,7 +22,7 @@ main() {
     for name in "${@:-${ALL[@]}}"; do
         case $name in
         normalize) run normalize ;;
-        rls) with_extension; run rls ;;
+        rls | views) with_extension; run "$name" ;;
         ingest-sql | ingest-one | ingest-http | growth) with_extension; run ingest "$name" ;;
         doorbell | dispatch | latency | fairness | held-snapshot) with_extension; run delivery "$name" ;;
         wal) with_extension; run ingest ingest-sql ;;

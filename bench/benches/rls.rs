@@ -4,13 +4,16 @@
 //! Both must give the same rows by the same indexes, and the policies' functions must be called once a table
 //! reference: where that does not hold, there is no figure.
 
+mod session;
+
 use nexus_bench::plan::Plan;
 use nexus_bench::{Better, Figure, Report, Samples, time};
 use nexus_tests::cluster::{Cluster, Database, connect};
 use nexus_tests::tenant::Tenant;
+use session::{answer, explain, timed};
 use std::error::Error;
 use std::time::{Duration, Instant};
-use tokio_postgres::{Client, SimpleQueryMessage};
+use tokio_postgres::Client;
 
 /// How many times the time without policies a query may take.
 const GOAL: f64 = 1.05;
@@ -53,6 +56,7 @@ async fn load(admin: &Client) -> Result<Tenant, Box<dyn Error>> {
     let orders = std::env::var("BENCH_ORDERS").ok().and_then(|orders| orders.parse().ok()).unwrap_or(ORDERS);
     let begin = Instant::now();
     admin.batch_execute(&format!("set bench.orders = {orders}; {LOAD}")).await?;
+    admin.batch_execute("drop table bench.sale, bench.variant").await?;
     admin.batch_execute("vacuum analyze").await?;
     println!("{orders} orders of 1000 tenants, loaded in {} s\n", begin.elapsed().as_secs());
     let row = admin.query_one("select tenant_id, environment_id from bench.tenant where n = 1", &[]).await?;
@@ -118,13 +122,6 @@ async fn measure(bound: &Client, unbound: &Client, tenant: &Tenant) -> Result<Re
     })
 }
 
-/// How long it takes to the last row, in milliseconds.
-async fn timed(client: &Client, sql: &str) -> Result<f64, tokio_postgres::Error> {
-    let begin = Instant::now();
-    client.simple_query(sql).await?;
-    Ok(begin.elapsed().as_secs_f64() * 1000.0)
-}
-
 /// Fails where policies change the answer or the indexes, or where anything but one call a table reference asks who it
 /// is; else the plan.
 async fn compare(query: &Query, bound: &Client, unbound: &Client) -> Result<Plan, Box<dyn Error>> {
@@ -152,23 +149,6 @@ async fn compare(query: &Query, bound: &Client, unbound: &Client) -> Result<Plan
         }
     }
     Ok(plan)
-}
-
-/// The rows, as text.
-async fn answer(client: &Client, sql: &str) -> Result<Vec<Vec<Option<String>>>, tokio_postgres::Error> {
-    let row = |message: SimpleQueryMessage| match message {
-        SimpleQueryMessage::Row(row) => {
-            Some((0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect())
-        }
-        _ => None,
-    };
-    Ok(client.simple_query(sql).await?.into_iter().filter_map(row).collect())
-}
-
-async fn explain(client: &Client, sql: &str) -> Result<Plan, Box<dyn Error>> {
-    let rows = answer(client, &format!("explain (analyze, verbose, buffers, format json) {sql}")).await?;
-    let text: Vec<String> = rows.into_iter().flatten().flatten().collect();
-    Ok(Plan::parse(&text.join("\n"))?)
 }
 
 /// Each begins with a comment that names it. The comment at the top of the file names none.

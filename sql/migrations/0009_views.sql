@@ -167,34 +167,38 @@ comment on column nexus.v_customer_360.refunded is 'Paid back by currency.';
 comment on column nexus.v_customer_360.channels is 'Where they bought; cancelled orders too.';
 comment on column nexus.v_customer_360.email_key is 'E-mail, trimmed and in lower case: ask by this one.';
 
+-- Two ways to a pair, each from the first record's entity: of one order, its own are read and no others.
 create view nexus.v_order_mismatch with (security_invoker = true) as
-with pair as (
-    select a.tenant_id, a.birth_id as a, b.birth_id as b, true as is_joined
-    from nexus.source_record a
-    join nexus.source_record b on b.tenant_id = a.tenant_id and b.entity_id = a.entity_id
-        and b.kind = 'sales_order' and b.has_siblings and b.birth_id > a.birth_id
-    where a.kind = 'sales_order' and a.has_siblings
-    union all
-    select own.tenant_id, own.birth_id, named.birth_id, false
-    from nexus.identity_key named
-    join nexus.identity_key own
-        on own.tenant_id = named.tenant_id and own.environment_id = named.environment_id and own.kind = named.kind
-        and own.key_type = 'order_number' and own.key_value = named.key_value
-    where named.kind = 'sales_order' and named.key_type = 'order_reference' and own.birth_id <> named.birth_id
-      and own.is_live and named.is_live
-)
-select a.tenant_id, a.environment_id, a.entity_id as sales_order_id, b.entity_id as other_sales_order_id, p.is_joined,
-       a.connector_id, a.external_id, d.order_number, b.connector_id as other_connector_id, b.external_id as other_external_id,
-       e.order_number as other_order_number, m.differs,
+select p.tenant_id, p.environment_id, p.sales_order_id, p.other_sales_order_id, p.is_joined, p.connector_id, p.external_id,
+       d.order_number, p.other_connector_id, p.other_external_id, e.order_number as other_order_number, m.differs,
        d.currency, d.total_amount, d.order_status, d.financial_status,
        e.currency as other_currency, e.total_amount as other_total_amount, e.order_status as other_order_status,
        e.financial_status as other_financial_status
-from pair p
-join nexus.source_record a on a.tenant_id = p.tenant_id and a.birth_id = p.a
-join nexus.source_record b on b.tenant_id = p.tenant_id and b.birth_id = p.b
-cross join lateral jsonb_to_record(a.document)
+from (
+    select a.tenant_id, a.environment_id, a.entity_id as sales_order_id, b.entity_id as other_sales_order_id, true as is_joined,
+           a.connector_id, a.external_id, a.document, b.connector_id as other_connector_id, b.external_id as other_external_id,
+           b.document as other_document
+    from nexus.source_record a
+    join nexus.source_record b on b.tenant_id = a.tenant_id and b.entity_id = a.entity_id and b.birth_id > a.birth_id
+    where a.kind = 'sales_order' and a.has_siblings and not a.is_deleted
+      and b.kind = 'sales_order' and b.has_siblings and not b.is_deleted
+    union all
+    select a.tenant_id, a.environment_id, a.entity_id, b.entity_id, false,
+           a.connector_id, a.external_id, a.document, b.connector_id, b.external_id, b.document
+    from nexus.source_record a
+    join nexus.identity_key own on own.tenant_id = a.tenant_id and own.birth_id = a.birth_id
+    join nexus.identity_key named
+        on named.tenant_id = own.tenant_id and named.environment_id = own.environment_id and named.kind = own.kind
+        and named.key_type = 'order_reference' and named.key_value = own.key_value and named.birth_id <> own.birth_id
+    join nexus.source_record b on b.tenant_id = named.tenant_id and b.birth_id = named.birth_id
+    where a.kind = 'sales_order' and not a.is_deleted and own.kind = 'sales_order' and own.key_type = 'order_number' and own.is_live
+      and named.is_live and not b.is_deleted
+      -- A number that two shops use is no mismatch of the one with the other's order.
+      and not b.has_siblings
+) p
+cross join lateral jsonb_to_record(p.document)
     as d(order_number text, currency text, total_amount numeric, order_status text, financial_status text)
-cross join lateral jsonb_to_record(b.document)
+cross join lateral jsonb_to_record(p.other_document)
     as e(order_number text, currency text, total_amount numeric, order_status text, financial_status text)
 cross join lateral (
     select array_remove(array[
@@ -204,9 +208,7 @@ cross join lateral (
         case when d.financial_status <> e.financial_status and 'unknown' not in (d.financial_status, e.financial_status)
              then 'financial_status' end], null) as differs
 ) m
-where m.differs <> '{}' and a.connector_id <> b.connector_id and not a.is_deleted and not b.is_deleted
-  -- A number that two shops use is no mismatch of the one with the other's order.
-  and (p.is_joined or not b.has_siblings);
+where m.differs <> '{}' and p.connector_id <> p.other_connector_id;
 comment on view nexus.v_order_mismatch is
     'Orders of which two systems say something else: records of one order, and orders that name another''s number without being taken for it. One row for each pair of records.';
 comment on column nexus.v_order_mismatch.sales_order_id is 'The order that the first record contributes to.';

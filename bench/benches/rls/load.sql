@@ -91,4 +91,3 @@ select v.tenant_id, bench.id('level' || location, v.n, v.place), v.environment_i
 from bench.variant v, generate_series(1, 2) location;
 
 reset session_replication_role;
-drop table bench.sale, bench.variant;
