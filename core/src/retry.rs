@@ -1,5 +1,6 @@
 //! What follows an attempt: done, waiting, another attempt, or giving up.
 
+use crate::error::{Code, Error};
 use serde::{Deserialize, Serialize};
 
 /// When to try again.
@@ -104,13 +105,18 @@ impl Policy {
         }
     }
 
-    /// Whether the policy is one that can be followed.
-    pub fn check(&self) -> Result<(), String> {
+    /// Refuses a policy that cannot be followed, with the code and from the place where it stands.
+    pub fn check(&self, code: Code, at: &str) -> Result<(), Error> {
+        let at = format!("{at}.delays_seconds");
         if self.delays_seconds.len() > 50 {
-            return Err("at most 50 retries".to_owned());
+            return Err(Error::new(code, "at most 50 retries").at(at));
         }
-        match self.delays_seconds.iter().find(|delay| **delay > 7 * 24 * 3600) {
-            Some(delay) => Err(format!("a delay of {delay} seconds is more than 7 days")),
+        match self.delays_seconds.iter().position(|delay| *delay > 7 * 24 * 3600) {
+            Some(place) => {
+                let message =
+                    format!("a delay of {} seconds is more than 7 days", self.delays_seconds[place]);
+                Err(Error::new(code, message).at(format!("{at}[{place}]")))
+            }
             None => Ok(()),
         }
     }

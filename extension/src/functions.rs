@@ -1,12 +1,12 @@
 //! Core's rules as SQL functions.
 
-use crate::error::{Result, report};
+use crate::error::{Result, internal, report};
 use crate::manifest;
 use nexus_core::connector::Connector;
 use nexus_core::identity::{self, Scope};
 use nexus_core::normalize::{Outcome, normalize_payload};
 use nexus_core::resolution;
-use nexus_core::routing::{self, Flow};
+use nexus_core::routing::{self, Flow, SubscriptionDefinition};
 use nexus_core::setting;
 use nexus_core::survivorship::Policy;
 use pgrx::iter::TableIterator;
@@ -55,10 +55,12 @@ fn _check_flow(definition: JsonB) -> Result<()> {
     Flow::from_json(&definition.0).map(|_| ()).map_err(report)
 }
 
-/// Refuses a subscription that cannot work, naming the place.
+/// A subscription's definition with the defaults of what it does not say. One that cannot work is refused, naming
+/// the place.
 #[pg_extern(immutable, parallel_safe)]
-fn _check_subscription(url: &str, event_types: Vec<String>, headers: JsonB) -> Result<()> {
-    routing::check_subscription(url, &event_types, &headers.0).map_err(report)
+fn _subscription(definition: JsonB) -> Result<JsonB> {
+    let definition = SubscriptionDefinition::from_json(&definition.0).map_err(report)?;
+    serde_json::to_value(&definition).map(JsonB).map_err(internal)
 }
 
 /// What a payload means: the canonical documents it gives, and nothing written. Without a topic its shape

@@ -2,6 +2,7 @@
 //! without the other.
 
 mod schema;
+pub mod subscription;
 
 use crate::app::App;
 use crate::sql::{Collection, FilterValue};
@@ -257,13 +258,17 @@ impl Description {
 
     /// Takes a JSON body.
     pub fn takes<T: ToSchema>(mut self) -> Self {
-        let name = T::name().into_owned();
-        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(&name))).build();
+        T::schemas(&mut self.schemas);
+        self.takes_shape(&T::name(), T::schema())
+    }
+
+    /// Takes a JSON body of this shape, which the description names so.
+    pub fn takes_shape(mut self, name: &str, schema: RefOr<Schema>) -> Self {
+        self.schemas.push((name.to_owned(), schema));
+        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(name))).build();
         let body =
             RequestBodyBuilder::new().content("application/json", content).required(Some(Required::True));
         self.operation = self.operation.request_body(Some(body.build()));
-        T::schemas(&mut self.schemas);
-        self.schemas.push((name, T::schema()));
         self
     }
 

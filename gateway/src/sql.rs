@@ -48,7 +48,8 @@ pub const DUE_TENANTS: &str = "select tenant_id from nexus.due_tenants($1)";
 /// Leases some of a tenant's deliveries.
 pub const CLAIM: &str = "select delivery_id, environment_id, environment, kind, destination_id, attempt, former_attempts, trace_id, url,
         definition, job_id, is_callback_timeout, event_id, entity_kind, entity_id, normalized_payload, domain_event_id,
-        event_type, schema_version, entity_version, dedupe_key, changed, payload, event_created_at, headers
+        event_type, schema_version, entity_version, dedupe_key, changed, payload, event_created_at, headers,
+        payload_version, envelope, signature
     from nexus.claim($1, $2, $3, make_interval(secs => $4))";
 /// Reports attempts.
 pub const SETTLE: &str = "select nexus.settle($1, $2, $3)";
@@ -117,7 +118,7 @@ pub const CREATE_CONNECTOR: &str = "select nexus.create_connector($1, $2, $3, $4
 /// Makes a flow.
 pub const CREATE_FLOW: &str = "select nexus.create_flow($1, $2, $3, $4)";
 /// Makes a subscription.
-pub const CREATE_SUBSCRIPTION: &str = "select nexus.create_subscription($1, $2, $3, $4, $5, $6)";
+pub const CREATE_SUBSCRIPTION: &str = "select nexus.create_subscription($1, $2, $3, $4, $5, $6, $7)";
 /// Changes a subscription.
 pub const UPDATE_SUBSCRIPTION: &str = "select nexus.update_subscription($1, $2, $3, $4)";
 /// Removes a subscription.

@@ -8,7 +8,8 @@ declare
     wanted nexus.webhook_subscription;
 begin
     perform nexus._require_platform($1);
-    perform nexus._require_changes($4, array['url', 'event_types', 'description', 'headers', 'status']);
+    perform nexus._require_changes($4, array['url', 'event_types', 'description', 'headers', 'filter', 'payload_version',
+                                             'ordering', 'retry', 'rate_limit', 'envelope', 'signature', 'status']);
     if $4 ? 'status' and coalesce($4 ->> 'status', '') not in ('active', 'paused') then
         raise invalid_parameter_value using
             message = format('a subscription cannot be made %s', coalesce($4 ->> 'status', 'null')),
@@ -19,24 +20,19 @@ begin
     if not found then
         raise no_data_found using message = format('there is no subscription %s', $3), detail = '{"code": "NX404"}';
     end if;
-    wanted.url := coalesce($4 ->> 'url', wanted.url);
-    wanted.headers := coalesce($4 -> 'headers', wanted.headers);
-    if $4 ? 'event_types' then
-        wanted.event_types := array(select t from jsonb_array_elements_text($4 -> 'event_types') t);
-    end if;
-    if $4 ? 'description' then
-        wanted.description := $4 ->> 'description';
-    end if;
+    wanted := jsonb_populate_record(wanted, nexus._subscription(
+        to_jsonb(wanted) - array['tenant_id', 'webhook_subscription_id', 'environment_id', 'status', 'disabled_reason',
+                                 'failing_since', 'created_at', 'updated_at'] || ($4 - 'status')));
     -- Whoever says how it is to be begins anew.
     if $4 ? 'status' then
         wanted.status := $4 ->> 'status';
         wanted.disabled_reason := null;
         wanted.failing_since := null;
     end if;
-    perform nexus._check_subscription(wanted.url, wanted.event_types, wanted.headers);
     update nexus.webhook_subscription s set
-        url = wanted.url, event_types = wanted.event_types, headers = wanted.headers, description = wanted.description,
-        status = wanted.status, disabled_reason = wanted.disabled_reason, failing_since = wanted.failing_since,
+        url = wanted.url, event_types = wanted.event_types, description = wanted.description, headers = wanted.headers,
+        filter = wanted.filter, payload_version = wanted.payload_version, ordering = wanted.ordering, retry = wanted.retry,
+        rate_limit = wanted.rate_limit, envelope = wanted.envelope, signature = wanted.signature, status = wanted.status, disabled_reason = wanted.disabled_reason, failing_since = wanted.failing_since,
         updated_at = now()
     where s.tenant_id = $1 and s.webhook_subscription_id = $3;
     -- What claim has laid aside. It does so under a lock on the subscription, so that nothing stays behind.
@@ -48,7 +44,7 @@ begin
 end;
 $$;
 comment on function nexus.update_subscription(uuid, uuid, uuid, jsonb) is
-    'Changes a subscription''s url, event_types, description, headers or status: paused, its deliveries wait; active, they go on.';
+    'Changes what a subscription asks for, or its status: paused, its deliveries wait; active, they go on.';
 
 create function nexus.delete_subscription(tenant_id uuid, environment_id uuid, subscription_id uuid) returns void
 language plpgsql security definer

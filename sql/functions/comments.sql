@@ -15,7 +15,7 @@ comment on function nexus.normalize(text, text, bytea) is
 comment on function nexus._derived_id(uuid, uuid) is 'The id of what exists once for a pair, such as an event''s delivery to a subscription.';
 comment on function nexus._matches_event_type(text[], text) is 'Whether one of a subscription''s patterns covers an event type.';
 comment on function nexus._check_flow(jsonb) is 'Refuses a flow''s definition that cannot work, naming the place.';
-comment on function nexus._check_subscription(text, text[], jsonb) is 'Refuses a subscription that cannot work, naming the place.';
+comment on function nexus._subscription(jsonb) is 'A subscription''s definition with the defaults of what it does not say; refuses one that cannot work, naming the place.';
 comment on function nexus.field_lineage(text, integer) is
     'Which places of a platform''s payloads feed which canonical field, by its current manifest or another version.';
 comment on function nexus._check_identity(jsonb) is 'Refuses what a connector''s identifiers cannot mean, naming the place.';

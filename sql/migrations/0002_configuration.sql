@@ -80,6 +80,13 @@ create table nexus.webhook_subscription (
     event_types             text[] not null,
     description             text,
     headers                 jsonb not null default '{}',
+    filter                  jsonb,
+    payload_version         integer not null default 1,
+    ordering                text not null default 'none',
+    retry                   jsonb,
+    rate_limit              integer,
+    envelope                text not null default 'nexus',
+    signature               text not null default 'v1',
     status                  text not null default 'active',
     disabled_reason         text,
     failing_since           timestamptz,
@@ -89,11 +96,29 @@ create table nexus.webhook_subscription (
     foreign key (tenant_id, environment_id) references nexus.environment,
     constraint webhook_subscription_event_types_some check (event_types <> '{}'),
     constraint webhook_subscription_headers_object check (jsonb_typeof(headers) = 'object'),
+    constraint webhook_subscription_payload_version_known check (payload_version = 1),
+    constraint webhook_subscription_ordering_known check (ordering in ('none', 'entity')),
+    constraint webhook_subscription_rate_limit_positive check (rate_limit > 0),
+    constraint webhook_subscription_envelope_known check
+        (envelope in ('nexus', 'cloudevents-structured', 'cloudevents-binary')),
+    constraint webhook_subscription_signature_known check (signature in ('v1', 'v1a')),
     constraint webhook_subscription_status_known check (status in ('active', 'paused', 'disabled')),
     constraint webhook_subscription_disabled_why check ((status = 'disabled') = (disabled_reason is not null))
 );
 comment on table nexus.webhook_subscription is 'Who wants which domain events, and where.';
 comment on column nexus.webhook_subscription.event_types is 'Types such as order.created, or patterns such as order.* or *.';
 comment on column nexus.webhook_subscription.headers is 'Headers that its requests carry beside our own. Never secrets.';
+comment on column nexus.webhook_subscription.filter is
+    'A condition of the mapping language that an event must meet: over its data, type, changed and entity_version. Null: all events.';
+comment on column nexus.webhook_subscription.payload_version is 'The version of the payload''s shape: schema_version of the envelope.';
+comment on column nexus.webhook_subscription.ordering is
+    'entity: an entity''s deliveries go out one after the other, in the order of its versions; none: when they are due.';
+comment on column nexus.webhook_subscription.retry is
+    'delays_seconds between attempts, as in a flow; null: the schedule of Standard Webhooks.';
+comment on column nexus.webhook_subscription.rate_limit is 'Deliveries a second that each gateway makes at most; null: no limit.';
+comment on column nexus.webhook_subscription.envelope is
+    'The form of a request: nexus, or CloudEvents 1.0 (cloudevents-structured, cloudevents-binary).';
+comment on column nexus.webhook_subscription.signature is
+    'How a request is signed by Standard Webhooks: v1, HMAC-SHA256 under a shared secret, or v1a, ed25519.';
 comment on column nexus.webhook_subscription.failing_since is
     'The first failed attempt since the last success; null while it works. Five days of it disable the subscription.';

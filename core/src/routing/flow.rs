@@ -207,7 +207,7 @@ impl FlowDefinition {
         for (field, wanted) in &self.status_filters {
             self.check_status_filter(field, wanted)?;
         }
-        self.retry.check().map_err(|reason| invalid(reason).at("$.retry"))
+        self.retry.check(Code::InvalidFlow, "$.retry")
     }
 
     fn check_status_filter(&self, field: &str, wanted: &[String]) -> Result<(), Error> {

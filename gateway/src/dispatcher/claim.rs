@@ -1,7 +1,10 @@
 //! What `nexus.claim` leases to this worker.
 
 use jiff::Timestamp;
-use nexus_core::routing::Flow;
+use nexus_core::routing::{Envelope, Flow, SignatureVersion};
+use serde::Deserialize;
+use serde::de::IntoDeserializer as _;
+use serde::de::value::Error as UnknownName;
 use serde_json::Value;
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -67,6 +70,10 @@ pub struct Webhook {
     pub created_at: Timestamp,
     /// The subscription's own headers, by name.
     pub headers: Value,
+    /// The version of the payload's shape that the subscription asks for.
+    pub payload_version: i32,
+    pub envelope: Envelope,
+    pub signature: SignatureVersion,
 }
 
 impl Claimed {
@@ -134,6 +141,15 @@ impl Webhook {
             payload: row.try_get("payload")?,
             created_at: row.try_get("event_created_at")?,
             headers: row.try_get::<_, Option<Value>>("headers")?.unwrap_or_default(),
+            payload_version: row.try_get::<_, Option<i32>>("payload_version")?.unwrap_or(1),
+            envelope: named(row.try_get("envelope")?),
+            signature: named(row.try_get("signature")?),
         })
     }
+}
+
+/// A value by its name in the database. Without one, which is so when the subscription is gone, the default.
+pub fn named<'a, T: Deserialize<'a> + Default>(name: Option<&'a str>) -> T {
+    let read = |name: &'a str| T::deserialize(name.into_deserializer()).map_err(|_: UnknownName| ()).ok();
+    name.and_then(read).unwrap_or_default()
 }

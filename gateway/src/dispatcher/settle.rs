@@ -325,6 +325,9 @@ mod tests {
             payload: json!({}),
             created_at: Timestamp::UNIX_EPOCH,
             headers: json!({}),
+            payload_version: 1,
+            envelope: Default::default(),
+            signature: Default::default(),
         })))
     }
 

@@ -57,6 +57,9 @@ fn is_text(name: &str) -> bool {
 /// An object of a list.
 pub fn item(collection: &Collection) -> RefOr<Schema> {
     let (table, id) = collection.place();
+    if table == "webhook_subscription" {
+        return super::subscription::shown().into();
+    }
     let mut object = ObjectBuilder::new().property(id, string(format_of(id))).required(id);
     if let Ok(kind) = Kind::named(table) {
         for field in kind.fields.iter().chain(kind.derived) {
@@ -138,7 +141,8 @@ fn member(field: &Field) -> (String, RefOr<Schema>) {
     }
 }
 
-fn nullable(kind: Type, format: Option<&str>) -> RefOr<Schema> {
+/// A value of a type and format, or null.
+pub fn nullable(kind: Type, format: Option<&str>) -> RefOr<Schema> {
     let format = format.map(|format| SchemaFormat::Custom(format.to_owned()));
     ObjectBuilder::new().schema_type(SchemaType::from_iter([kind, Type::Null])).format(format).into()
 }

@@ -1,7 +1,7 @@
 //! What stands under `/api/v1` and under `/api`.
 
 use crate::openapi::Access::{AnyKey, Platform, Scope, Signed};
-use crate::openapi::{Documented, about, anything, limit, string};
+use crate::openapi::{Documented, about, anything, limit, string, subscription};
 use crate::routes::{
     api_keys, catalogue, connectors, events, flows, golden, jobs, lists, replay, subscriptions, survivorship,
     tenants,
@@ -220,21 +220,8 @@ fn configuration(paths: Documented) -> Documented {
             "/portal/webhooks/subscribe",
             subscriptions::subscribe,
             on("subscriptions", ADMIN, "Subscribe to domain events; the signing secret is shown once")
-                .takes::<subscriptions::Wanted>()
-                .gives(
-                    201,
-                    "The subscription",
-                    &[
-                        "subscription_id",
-                        "url",
-                        "event_types",
-                        "description",
-                        "headers",
-                        "environment",
-                        "status",
-                        "secret",
-                    ],
-                ),
+                .takes_shape("NewSubscription", subscription::wanted())
+                .answers(201, "The subscription", subscription::made()),
         )
         .get(
             "/portal/webhooks/{subscription_id}",
@@ -245,7 +232,7 @@ fn configuration(paths: Documented) -> Documented {
             "/portal/webhooks/{subscription_id}",
             subscriptions::update,
             on("subscriptions", ADMIN, "Change a subscription, pause and resume it")
-                .takes::<subscriptions::SubscriptionChanges>()
+                .takes_shape("SubscriptionChanges", subscription::changes())
                 .shows(&sql::SUBSCRIPTIONS),
         )
         .delete(

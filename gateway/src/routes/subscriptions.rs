@@ -5,7 +5,7 @@ mod test;
 pub use test::test;
 
 use super::page::single_text;
-use super::{JsonBody, JsonText, SHOWN_ONCE, given, id};
+use super::{JsonBody, JsonText, SHOWN_ONCE, id};
 use crate::app::App;
 use crate::auth::{Administrator, Caller};
 use crate::configuration::SIGNING;
@@ -19,8 +19,9 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use jiff::{SignedDuration, Timestamp};
 use nexus_core::envelope::signing_secret;
+use nexus_core::routing::SubscriptionDefinition;
 use nexus_core::secret::Place;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use tokio_postgres::types::{Json as SqlJson, Type};
@@ -29,78 +30,31 @@ use uuid::Uuid;
 
 const OVERLAP_SECONDS: u32 = 24 * 3600;
 
-/// What is subscribed to.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Wanted {
-    url: String,
-    event_types: Vec<String>,
-    description: Option<String>,
-    /// Headers that requests carry beside ours. Never secrets.
-    #[serde(default)]
-    #[schema(value_type = std::collections::BTreeMap<String, String>)]
-    headers: Map<String, Value>,
-}
-
 /// Subscribes. The secret that signs is shown in this answer and never again.
 pub async fn subscribe(
     State(app): State<Arc<App>>,
     Administrator(caller): Administrator,
-    JsonBody(wanted): JsonBody<Wanted>,
+    JsonBody(wanted): JsonBody<Map<String, Value>>,
 ) -> Result<impl IntoResponse, Error> {
-    let headers = Value::Object(wanted.headers);
-    nexus_core::routing::check_subscription(&wanted.url, &wanted.event_types, &headers)?;
+    // Checked here too, since url and event_types are parameters of their own in SQL.
+    let wanted = SubscriptionDefinition::from_json(&Value::Object(wanted))?;
     let parameters: &Parameters<'_> = &[
         (&caller.tenant_id, Type::UUID),
         (&caller.environment_id, Type::UUID),
         (&wanted.url, Type::TEXT),
         (&wanted.event_types, Type::TEXT_ARRAY),
         (&wanted.description, Type::TEXT),
-        (&headers, Type::JSONB),
+        (&SqlJson(&wanted.headers), Type::JSONB),
+        (&SqlJson(&wanted), Type::JSONB),
     ];
     let row = app.database.act_for_one(&caller.actor(), sql::CREATE_SUBSCRIPTION, parameters).await?;
     let subscription_id: Uuid = row.try_get(0)?;
     let secret = put_secret(&app, &caller, subscription_id, 0).await?;
-    let body = json!({
-        "subscription_id": subscription_id,
-        "url": wanted.url,
-        "event_types": wanted.event_types,
-        "description": wanted.description,
-        "headers": headers,
-        "environment": caller.environment,
-        "status": "active",
-        "secret": secret,
-    });
-    Ok((StatusCode::CREATED, SHOWN_ONCE, Json(body)))
-}
-
-/// Changes of a subscription; what is absent stays.
-#[derive(Debug, Deserialize, Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SubscriptionChanges {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    url: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    event_types: Option<Vec<String>>,
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
-    description: Option<Option<String>>,
-    /// All of the headers that requests carry beside ours. Never secrets.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<std::collections::BTreeMap<String, String>>)]
-    headers: Option<Map<String, Value>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<WantedStatus>,
-}
-
-/// What a person may make of a subscription.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum WantedStatus {
-    /// Delivered to; what waited while it was paused goes on. Ends that it is disabled, too.
-    Active,
-    /// Deliveries wait.
-    Paused,
+    let made = single_text(&app, &caller, &sql::SUBSCRIPTIONS, &subscription_id.to_string()).await?;
+    let mut made: Value = serde_json::from_str(&made).unwrap_or_default();
+    made["environment"] = caller.environment.as_str().into();
+    made["secret"] = secret.into();
+    Ok((StatusCode::CREATED, SHOWN_ONCE, Json(made)))
 }
 
 /// Changes a subscription.
@@ -108,7 +62,7 @@ pub async fn update(
     State(app): State<Arc<App>>,
     Administrator(caller): Administrator,
     Path(subscription_id): Path<String>,
-    JsonBody(changes): JsonBody<SubscriptionChanges>,
+    JsonBody(changes): JsonBody<Map<String, Value>>,
 ) -> Result<JsonText, Error> {
     let object_id = id("subscription", &subscription_id)?;
     let parameters: &Parameters<'_> = &[
@@ -118,7 +72,7 @@ pub async fn update(
         (&SqlJson(&changes), Type::JSONB),
     ];
     app.database.act(&caller.actor(), sql::UPDATE_SUBSCRIPTION, parameters).await?;
-    if changes.status == Some(WantedStatus::Active) {
+    if changes.get("status").is_some_and(|status| status == "active") {
         app.doorbell.ring();
     }
     single_text(&app, &caller, &sql::SUBSCRIPTIONS, &subscription_id).await.map(JsonText)

@@ -162,6 +162,7 @@ impl CreateSubscription {
                     (&self.event_types, Type::TEXT_ARRAY),
                     (&self.description, Type::TEXT),
                     (&json!({}), Type::JSONB),
+                    (&json!({}), Type::JSONB),
                 ],
             )
             .await?;

@@ -4,7 +4,7 @@ use super::super::id;
 use super::super::page::single_text;
 use crate::app::App;
 use crate::auth::Administrator;
-use crate::dispatcher::claim::{Claimed, Webhook, Work};
+use crate::dispatcher::claim::{Claimed, Webhook, Work, named};
 use crate::dispatcher::request;
 use crate::dispatcher::settle::Report;
 use crate::error::Error;
@@ -52,6 +52,9 @@ pub async fn test(
             payload: json!({ "subscription_id": subscription_id }),
             created_at: now,
             headers: subscription["headers"].clone(),
+            payload_version: 1,
+            envelope: named(subscription["envelope"].as_str()),
+            signature: named(subscription["signature"].as_str()),
         })),
     };
     let (result, took) = match request::prepare(&claimed, &app.configuration.current(), &app.public_url, now)
