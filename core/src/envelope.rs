@@ -1,14 +1,26 @@
 //! What leaves Nexus: the bodies of jobs and webhooks, and their signatures by Standard Webhooks 1.0.
 
-use crate::error::{Code, Error};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, Mac};
+mod cloudevents;
+mod signing;
+
+pub use cloudevents::CloudEvent;
+pub use signing::{SigningKey, masked, sign, signing_secret};
+
+use crate::routing::Envelope;
 use serde::Serialize;
 use serde_json::Value;
-use sha2::Sha256;
 use uuid::Uuid;
-use zeroize::Zeroizing;
+
+/// A body, and the headers that belong to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The body's media type.
+    pub content_type: &'static str,
+    /// Names in lower case, and values.
+    pub headers: Vec<(String, String)>,
+    /// The bytes that are signed.
+    pub body: Vec<u8>,
+}
 
 /// The body of a job, as an execution URL receives it.
 #[derive(Debug, Clone, Serialize)]
@@ -72,58 +84,24 @@ pub struct WebhookBody<'a> {
     pub changed: &'a [String],
     /// The entity as it is now.
     pub data: &'a Value,
+    /// Which entity that is, if it is one.
+    #[serde(skip)]
+    pub entity: Option<EntityReference<'a>>,
 }
 
-/// The bytes of a signing secret: base64 after `whsec_`, at least 24 of them.
-pub fn signing_key(secret: &str) -> Result<Zeroizing<Vec<u8>>, Error> {
-    let unusable = || {
-        Error::new(Code::SecretUnreadable, "the signing secret is not whsec_ and base64 of 24 to 64 bytes")
-            .hint("rotate the secret: a new one has the right form")
-    };
-    let encoded = secret.strip_prefix("whsec_").ok_or_else(unusable)?;
-    let bytes = Zeroizing::new(STANDARD.decode(encoded).map_err(|_| unusable())?);
-    if (24..=64).contains(&bytes.len()) { Ok(bytes) } else { Err(unusable()) }
-}
-
-/// A new signing secret of 32 random bytes.
-pub fn signing_secret(random: [u8; 32]) -> String {
-    format!("whsec_{}", STANDARD.encode(random))
-}
-
-/// The value of `webhook-signature`: one signature per key in force, space-separated. `timestamp` is in
-/// seconds since 1970.
-pub fn sign<'a>(keys: impl Iterator<Item = &'a [u8]>, id: &str, timestamp: i64, body: &[u8]) -> String {
-    let signatures: Vec<String> = keys
-        .filter_map(|key| Hmac::<Sha256>::new_from_slice(key).ok())
-        .map(|mut mac| {
-            mac.update(format!("{id}.{timestamp}.").as_bytes());
-            mac.update(body);
-            format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
-        })
-        .collect();
-    signatures.join(" ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The example of the standard's own test suite.
-    #[test]
-    fn signs_as_the_standard_does() {
-        let key = signing_key("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").expect("a secret");
-        let body = br#"{"test": 2432232314}"#;
-        let one = sign([key.as_slice()].into_iter(), "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, body);
-        assert_eq!(one, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
-        let both =
-            sign([key.as_slice(), &[1; 32]].into_iter(), "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, body);
-        assert!(both.starts_with(&one) && both.split(' ').count() == 2);
-    }
-
-    #[test]
-    fn a_new_secret_can_be_signed_with() {
-        assert_eq!(signing_key(&signing_secret([3; 32])).expect("32 bytes").len(), 32);
-        assert!(signing_key("whsec_AAAA").is_err());
-        assert!(signing_key("hush").is_err());
+impl WebhookBody<'_> {
+    /// The event as it is sent in a request with this `traceparent`.
+    pub fn in_envelope(&self, envelope: Envelope, traceparent: &str) -> serde_json::Result<Message> {
+        let cloud_event = CloudEvent { event: self, traceparent };
+        let (content_type, body) = match envelope {
+            Envelope::Nexus => ("application/json", serde_json::to_vec(self)?),
+            Envelope::CloudeventsStructured => (cloudevents::MEDIA_TYPE, serde_json::to_vec(&cloud_event)?),
+            Envelope::CloudeventsBinary => (cloudevents::DATA_MEDIA_TYPE, serde_json::to_vec(self.data)?),
+        };
+        let headers = match envelope {
+            Envelope::CloudeventsBinary => cloud_event.headers().collect(),
+            Envelope::Nexus | Envelope::CloudeventsStructured => Vec::new(),
+        };
+        Ok(Message { content_type, headers, body })
     }
 }

@@ -16,13 +16,13 @@ pub struct Policy {
 pub enum ErrorClass {
     /// The name was not resolved.
     Dns,
-    /// No connection.
+    /// No connection, or one that was closed before the answer.
     Connect,
     /// The certificate or handshake was refused.
     Tls,
     /// No answer in time.
     Timeout,
-    /// An answer that is no success.
+    /// An answer that is no success, or no HTTP.
     Http,
     /// The address is one we must not send to.
     Ssrf,
@@ -33,6 +33,18 @@ pub enum ErrorClass {
 }
 
 impl ErrorClass {
+    /// Each of them.
+    pub const ALL: [Self; 8] = [
+        Self::Dns,
+        Self::Connect,
+        Self::Tls,
+        Self::Timeout,
+        Self::Http,
+        Self::Ssrf,
+        Self::CallbackTimeout,
+        Self::Configuration,
+    ];
+
     /// The class as the log and metrics name it.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -185,13 +185,14 @@ fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
     use nexus_core::envelope;
+    use nexus_core::routing::SignatureVersion;
 
     #[test]
     fn a_signature_is_checked_once_a_secret_is_known() {
-        let secret = envelope::signing_secret([7; 32]);
-        let key = envelope::signing_key(&secret).expect("a key");
+        let secret = envelope::signing_secret(SignatureVersion::V1, [7; 32]);
+        let key = envelope::SigningKey::parse(&secret).expect("a key");
         let (id, body, now) = ("msg_1", br#"{"a":1}"#, Timestamp::now().as_second());
-        let signed = envelope::sign([key.as_slice()].into_iter(), id, now, body);
+        let signed = envelope::sign([&key].into_iter(), id, now, body);
         let headers: Vec<(String, String)> = [
             ("webhook-id", id.to_owned()),
             ("webhook-timestamp", now.to_string()),
@@ -199,7 +200,7 @@ mod tests {
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into();
-        let other = envelope::signing_secret([8; 32]);
+        let other = envelope::signing_secret(SignatureVersion::V1, [8; 32]);
         assert_eq!(is_verified(&[], &headers, body), None);
         assert_eq!(is_verified(std::slice::from_ref(&other), &headers, body), Some(false));
         assert_eq!(is_verified(&[other, secret.clone()], &headers, body), Some(true));

@@ -22,7 +22,7 @@ use desk::{Desk, Slots};
 use futures_util::stream::{self, StreamExt as _};
 use jiff::Timestamp;
 use nexus_core::retry::ErrorClass;
-use send::{Answered, NotSent, Sender};
+use send::{NotSent, Sender};
 use settle::{Report, Settling};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -196,18 +196,14 @@ impl Dispatcher {
     }
 
     async fn attempt(&self, claimed: &Claimed) -> Report {
-        let attempted_at = Timestamp::now();
-        let (result, took): (Result<Answered, NotSent>, Duration) = match self.prepare(claimed, attempted_at)
-        {
-            Ok(outgoing) => self.sender.send(outgoing).await,
-            Err(not_sent) => (Err(not_sent), Duration::ZERO),
-        };
+        let now = Timestamp::now();
+        let attempt = self.sender.attempt(self.prepare(claimed, now), now).await;
         // Only spread, not secret: without random bytes there is no jitter.
         let jitter = random().map_or(0.0, |bytes| f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX));
-        let report = Report::new(claimed, attempted_at, took, &result, jitter);
+        let report = Report::new(claimed, &attempt, jitter);
         tracing::debug!(
             trace_id = claimed.trace_id, delivery_id = %claimed.delivery_id, attempt = claimed.attempt,
-            outcome = report.outcome, took_ms = took.as_millis() as u64, "attempted"
+            outcome = report.outcome, took_ms = attempt.took.as_millis() as u64, "attempted"
         );
         report
     }

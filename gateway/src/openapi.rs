@@ -1,6 +1,7 @@
 //! `/openapi.json`: routes are added to the router together with their description, so that neither is there
 //! without the other.
 
+mod attempt;
 mod schema;
 pub mod subscription;
 

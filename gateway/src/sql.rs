@@ -49,7 +49,7 @@ pub const DUE_TENANTS: &str = "select tenant_id from nexus.due_tenants($1)";
 pub const CLAIM: &str = "select delivery_id, environment_id, environment, kind, destination_id, attempt, former_attempts, trace_id, url,
         definition, job_id, is_callback_timeout, event_id, entity_kind, entity_id, normalized_payload, domain_event_id,
         event_type, schema_version, entity_version, dedupe_key, changed, payload, event_created_at, headers,
-        payload_version, envelope, signature
+        payload_version, envelope
     from nexus.claim($1, $2, $3, make_interval(secs => $4))";
 /// Reports attempts.
 pub const SETTLE: &str = "select nexus.settle($1, $2, $3)";

@@ -94,7 +94,7 @@ begin
     get diagnostics affected = row_count;
     counted := counted || jsonb_build_object('jobs', affected);
 
-    update nexus.webhook_delivery_log l set response_body = null, response_headers = null, error = null
+    update nexus.webhook_delivery_log l set response_body = null, response_headers = null, request_sha256 = null, error = null
     where l.tenant_id = $1 and (l.job_id = any (jobs) or l.domain_event_id = any (outbox));
     get diagnostics affected = row_count;
     counted := counted || jsonb_build_object('attempts', affected);

@@ -22,15 +22,17 @@ begin
     -- Every attempt is logged, also one whose lease was lost meanwhile: it did happen.
     insert into nexus.webhook_delivery_log (
         tenant_id, webhook_delivery_log_id, environment_id, delivery_id, kind, destination_id, job_id, domain_event_id,
-        trace_id, attempt, outcome, url, status_code, latency_ms, error_class, error, response_headers, response_body,
-        next_attempt_at, attempted_at)
+        trace_id, attempt, outcome, url, status_code, latency_ms, error_class, error, request_headers, request_bytes,
+        request_sha256, response_headers, response_body, next_attempt_at, attempted_at)
     select $1, r.log_id, r.environment_id, r.delivery_id, r.kind, r.destination_id, r.job_id, r.domain_event_id,
            r.trace_id, r.attempt, r.outcome, r.url, r.status_code, r.latency_ms, r.error_class, r.error,
-           r.response_headers, r.response_body, case r.outcome when 'retry' then r.next_attempt_at end, r.attempted_at
+           r.request_headers, r.request_bytes, decode(r.request_sha256, 'hex'), r.response_headers, r.response_body,
+           case r.outcome when 'retry' then r.next_attempt_at end, r.attempted_at
     from jsonb_to_recordset($3) as r(
         log_id uuid, environment_id uuid, delivery_id uuid, kind text, destination_id uuid, job_id uuid,
         domain_event_id uuid, trace_id text, attempt integer, outcome text, url text, status_code integer,
-        latency_ms integer, error_class text, error text, response_headers jsonb, response_body text,
+        latency_ms integer, error_class text, error text, request_headers jsonb, request_bytes integer,
+        request_sha256 text, response_headers jsonb, response_body text,
         next_attempt_at timestamptz, attempted_at timestamptz);
 
     perform nexus._note_attempts($1, $3);

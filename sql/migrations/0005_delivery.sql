@@ -116,6 +116,9 @@ create table nexus.webhook_delivery_log (
     latency_ms              integer,
     error_class             text,
     error                   text,
+    request_headers         jsonb,
+    request_bytes           integer,
+    request_sha256          bytea,
     response_headers        jsonb,
     response_body           text compression lz4,
     next_attempt_at         timestamptz,
@@ -125,8 +128,15 @@ create table nexus.webhook_delivery_log (
         (outcome in ('succeeded', 'awaiting_callback', 'retry', 'dead')),
     constraint webhook_delivery_log_retry_when check ((outcome = 'retry') = (next_attempt_at is not null))
 ) partition by range (webhook_delivery_log_id);
-comment on table nexus.webhook_delivery_log is 'One row per attempt of a job or webhook: what came back, how long it took, what is next.';
+comment on table nexus.webhook_delivery_log is
+    'One row per attempt of a job, a webhook or a test: what was sent, what came back, how long it took, what is next.';
+comment on column nexus.webhook_delivery_log.kind is 'job, webhook or test; a test is of no event, and is queued nowhere.';
+comment on column nexus.webhook_delivery_log.request_headers is
+    'As they were sent, or were to be; of each signature only the beginning, so that the log is not enough to send a request again.';
+comment on column nexus.webhook_delivery_log.request_bytes is 'The body''s length. The body itself is made of the domain event or job, and not kept twice.';
+comment on column nexus.webhook_delivery_log.request_sha256 is 'The body''s SHA-256: whether something is what was sent.';
+comment on column nexus.webhook_delivery_log.response_headers is 'At most the first 8192 characters, without Set-Cookie.';
 comment on column nexus.webhook_delivery_log.response_body is 'At most the first 4096 characters, callback tokens masked.';
-comment on column nexus.webhook_delivery_log.error_class is 'dns, connect, tls, timeout, http, ssrf or callback_timeout; null when it succeeded.';
+comment on column nexus.webhook_delivery_log.error_class is 'dns, connect, tls, timeout, http, ssrf, callback_timeout or configuration; null when it succeeded.';
 create index webhook_delivery_log_delivery_id_idx on nexus.webhook_delivery_log (tenant_id, delivery_id);
 create index webhook_delivery_log_trace_id_idx on nexus.webhook_delivery_log (tenant_id, trace_id);

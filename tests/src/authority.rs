@@ -1,46 +1,31 @@
-//! A certificate authority of one test, for what is only fetched over TLS.
+//! A certificate authority of one test, for what goes over TLS.
 
 use crate::cluster::RUN;
 use axum::serve::Listener;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::server::TlsStream;
 use uuid::Uuid;
 
-/// An authority and a certificate of it for `localhost`.
+/// An authority, known to nobody who is not given its file.
 pub struct Authority {
     file: PathBuf,
-    acceptor: TlsAcceptor,
+    issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl Authority {
-    /// Makes both, anew.
+    /// Makes one, anew.
     pub fn create() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let own = params.self_signed(&key).unwrap();
-        let file = RUN.dir.join(format!("authority-{}.pem", Uuid::new_v4().simple()));
-        std::fs::write(&file, own.pem()).unwrap();
-
-        let issuer = Issuer::new(params, key);
-        let server_key = KeyPair::generate().unwrap();
-        let server = CertificateParams::new(["localhost".to_owned()]).unwrap();
-        let server = server.signed_by(&server_key, &issuer).unwrap();
-        let private = PrivateKeyDer::try_from(server_key.serialize_der()).unwrap();
-        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![server.der().clone()], private)
-            .unwrap();
-        Self { file, acceptor: TlsAcceptor::from(Arc::new(config)) }
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        Self { file: written("authority", &issuer.pem()), issuer }
     }
 
     /// The authority's certificate, for `SSL_CERT_FILE` of who is to trust it.
@@ -48,10 +33,56 @@ impl Authority {
         &self.file
     }
 
-    /// A listener with the certificate.
-    pub fn listen(&self, listener: TcpListener) -> impl Listener<Addr = std::net::SocketAddr> + use<> {
-        TlsListener { listener, acceptor: self.acceptor.clone() }
+    /// A certificate for a name or an address.
+    pub fn certificate(&self, name: &str) -> Certificate {
+        self.issue(CertificateParams::new([name.to_owned()]).unwrap())
     }
+
+    /// A certificate that says anything.
+    pub fn issue(&self, params: CertificateParams) -> Certificate {
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        Certificate { certificate, key }
+    }
+}
+
+/// What a server shows, and the key it proves it with.
+pub struct Certificate {
+    certificate: rcgen::Certificate,
+    key: KeyPair,
+}
+
+impl Certificate {
+    /// One that nobody but itself vouches for.
+    pub fn self_signed(name: &str) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new([name.to_owned()]).unwrap().self_signed(&key).unwrap();
+        Self { certificate, key }
+    }
+
+    /// The certificate and the key as files in PEM.
+    pub fn files(&self) -> (PathBuf, PathBuf) {
+        (written("certificate", &self.certificate.pem()), written("key", &self.key.serialize_pem()))
+    }
+
+    /// A listener with it.
+    pub fn listen(&self, listener: TcpListener) -> impl Listener<Addr = std::net::SocketAddr> + use<> {
+        let certificate: CertificateDer<'static> = self.certificate.der().clone();
+        let private = PrivateKeyDer::try_from(self.key.serialize_der()).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], private)
+            .unwrap();
+        TlsListener { listener, acceptor: TlsAcceptor::from(Arc::new(config)) }
+    }
+}
+
+fn written(name: &str, pem: &str) -> PathBuf {
+    let file = RUN.dir.join(format!("{name}-{}.pem", Uuid::new_v4().simple()));
+    std::fs::write(&file, pem).unwrap();
+    file
 }
 
 struct TlsListener {

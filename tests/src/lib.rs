@@ -10,6 +10,7 @@ pub mod gateway;
 pub mod ingest;
 pub mod pooler;
 pub mod random;
+pub mod rogue;
 pub mod shop;
 pub mod sink;
 pub mod site;

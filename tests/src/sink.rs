@@ -1,6 +1,6 @@
 //! A receiver of jobs and webhooks that keeps what comes and answers as told.
 
-use crate::authority::Authority;
+use crate::authority::Certificate;
 use crate::wait::eventually;
 use axum::Router;
 use axum::body::Bytes;
@@ -8,10 +8,13 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::serve::Listener;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use nexus_core::connector::{KeyEncoding, Receive, Scheme, Signature};
 use nexus_core::normalize::Headers;
 use nexus_core::signature::{self, SignedRequest};
+use ring::signature::{ED25519, UnparsedPublicKey};
 use serde_json::Value;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -96,11 +99,11 @@ impl Sink {
         Self::serve(listener, base_url)
     }
 
-    /// The same behind TLS, with a certificate for `localhost`.
-    pub async fn start_with(authority: &Authority) -> Self {
+    /// The same behind TLS, at `localhost`, whatever the certificate says.
+    pub async fn start_with(certificate: &Certificate) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base_url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
-        Self::serve(authority.listen(listener), base_url)
+        Self::serve(certificate.listen(listener), base_url)
     }
 
     fn serve(listener: impl Listener<Addr = SocketAddr>, base_url: String) -> Self {
@@ -145,6 +148,18 @@ impl Received {
     /// A header's text; empty if it did not come.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// Whether a private key signed it of which this is the public one, by Standard Webhooks' `v1a`.
+    pub fn is_verified_by(&self, public_key: &str) -> bool {
+        let key = STANDARD.decode(public_key.strip_prefix("whpk_").expect("whpk_")).expect("base64");
+        let key = UnparsedPublicKey::new(&ED25519, key);
+        let (id, timestamp) = (self.header("webhook-id"), self.header("webhook-timestamp"));
+        let content = [format!("{id}.{timestamp}.").as_bytes(), &self.bytes].concat();
+        let signatures = self.header("webhook-signature").split(' ');
+        let mut signatures =
+            signatures.filter_map(|signature| STANDARD.decode(signature.strip_prefix("v1a,")?).ok());
+        signatures.any(|signature| key.verify(&content, &signature).is_ok())
     }
 
     /// Whether the secret signed it, by Standard Webhooks 1.0.

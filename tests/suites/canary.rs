@@ -82,7 +82,8 @@ impl Watch {
 /// A text as it may be written: as it is, its end, as bytes, or as the bytes that it stands for.
 fn spellings(text: &str) -> Vec<String> {
     let end = &text[text.len().saturating_sub(24)..];
-    let encoded = text.strip_prefix("whsec_").unwrap_or(text).trim_end_matches('=');
+    let encoded = ["whsec_", "whsk_"].iter().find_map(|prefix| text.strip_prefix(prefix)).unwrap_or(text);
+    let encoded = encoded.trim_end_matches('=');
     let bytes = STANDARD_NO_PAD.decode(encoded).or_else(|_| URL_SAFE_NO_PAD.decode(encoded)).ok();
     let mut spellings =
         vec![end.to_owned(), hex::encode(text), STANDARD_NO_PAD.encode(text), URL_SAFE_NO_PAD.encode(text)];
@@ -328,7 +329,16 @@ async fn deliveries(watch: &mut Watch, site: &Site<'_>, database: &Database) {
     ];
     watch.keep("subscription's secret", &renewed);
     watch.hear(&admin(database, &set, &renewed).to_string());
+    let private = format!("whsk_{}", STANDARD.encode(Uuid::new_v4().simple().to_string()));
+    watch.keep("subscription's private key", &private);
+    watch.hear(&admin(database, &set, &private).to_string());
     site.in_force().await;
+    let subscription = format!("/api/v1/portal/webhooks/{}", subscription.id);
+    let shown = watch.ask(site.request(Method::GET, &subscription).header("x-api-key", &site.api_key)).await;
+    assert_eq!(shown.body["public_keys"].as_array().map(Vec::len), Some(1), "{shown:?}");
+    let try_it =
+        site.request(Method::POST, &format!("{subscription}/test")).header("x-api-key", &site.api_key);
+    assert_eq!(watch.ask(try_it.json(&json!({}))).await.body["delivered"], true);
 
     for reply in [Reply::echo(500), Reply::echo(202)] {
         sink.answer("/jobs", reply);
@@ -337,7 +347,7 @@ async fn deliveries(watch: &mut Watch, site: &Site<'_>, database: &Database) {
     let sent = site.send(&order()).await;
     assert_eq!(sent.status, 202, "{sent:?}");
     let received = sink.wait_for("/jobs", 2).await;
-    assert!(sink.wait_for("/webhooks", 1).await[0].is_signed_with(&renewed));
+    assert!(sink.wait_for("/webhooks", 2).await[1].is_signed_with(&renewed));
     let tokens: Vec<String> = received
         .iter()
         .map(|received| watch.keep("callback token", received.json()["callback_token"].as_str().unwrap()))

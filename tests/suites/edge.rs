@@ -2,7 +2,8 @@
 
 use crate::{GATEWAY, site};
 use futures_util::future::join_all;
-use nexus_tests::cluster::{RUN, SHARED};
+use nexus_tests::authority::Authority;
+use nexus_tests::cluster::SHARED;
 use nexus_tests::gateway::Gateway;
 use nexus_tests::shop::{fresh_id, minute, shopify, shopify_bytes, shopify_order};
 use nexus_tests::site::{Answer, Site, answer};
@@ -10,7 +11,6 @@ use nexus_tests::wait::{eventually, until};
 use reqwest::{Certificate, Client, Method, StatusCode, Version};
 use serde_json::{Value, json};
 use std::fs;
-use std::process::Command;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -168,26 +168,12 @@ async fn one_idempotency_key_is_one_effect_and_one_answer() {
 
 #[tokio::test]
 async fn the_gateway_ends_tls_by_itself() {
-    let [config, certificate, key] = ["tls.conf", "tls.crt", "tls.key"].map(|name| RUN.dir.join(name));
-    let wanted = "[req]\nprompt = no\ndistinguished_name = dn\nx509_extensions = server\n[dn]\nCN = nexus\n\
-                  [server]\nbasicConstraints = CA:FALSE\nsubjectAltName = IP:127.0.0.1\n";
-    fs::write(&config, wanted).unwrap();
-    let made = Command::new("openssl")
-        .args("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -config".split(' '))
-        .args([
-            config.as_os_str(),
-            "-keyout".as_ref(),
-            key.as_os_str(),
-            "-out".as_ref(),
-            certificate.as_os_str(),
-        ])
-        .output()
-        .expect("openssl makes a certificate");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let authority = Authority::create();
+    let (certificate, key) = authority.certificate("127.0.0.1").files();
     let settings =
         [("NEXUS_TLS_CERT", certificate.to_str().unwrap()), ("NEXUS_TLS_KEY", key.to_str().unwrap())];
     let gateway = Gateway::start_with(&GATEWAY.0.gateway_url, &settings);
-    let root = Certificate::from_pem(&fs::read(&certificate).unwrap()).unwrap();
+    let root = Certificate::from_pem(&fs::read(authority.file()).unwrap()).unwrap();
     let trusting = Client::builder().no_proxy().add_root_certificate(root).build().unwrap();
     let ready = format!("{}/readyz", gateway.base_url);
     until("it is ready", async || {

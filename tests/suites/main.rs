@@ -4,10 +4,12 @@
 
 mod analyst;
 mod attack;
+mod bad_targets;
 mod canary;
 mod connector_types;
 mod delivery;
 mod edge;
+mod envelopes;
 mod flows;
 mod golden;
 mod handshakes;

@@ -57,7 +57,7 @@ async fn a_change_is_in_force_for_the_next_delivery() {
         (json!({ "headers": { "Authorization": "Bearer x" } }), r#"$.headers["Authorization"]"#),
         (json!({ "event_types": ["or*der"] }), "$.event_types[0]"),
         (json!({ "url": "ftp://example.com" }), "$.url"),
-        (json!({ "status": "disabled" }), "status"),
+        (json!({ "status": "disabled" }), "$.status"),
     ] {
         let refused = change(&site, id, changes).await;
         assert_eq!((refused.status, refused.text("parameter")), (422, place), "{refused:?}");

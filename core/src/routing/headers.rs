@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 const MOST: usize = 20;
 const LONGEST_VALUE: usize = 1024;
 
-/// What the request itself needs; `webhook-…` and `proxy-…` besides.
+/// What the request itself needs; `ce-…`, `proxy-…` and `webhook-…` besides.
 const RESERVED: [&str; 16] = [
     "accept-encoding",
     "connection",
@@ -60,7 +60,7 @@ fn check_header(name: &str, value: &Value) -> Result<(), Error> {
     if !is_token(name) {
         return Err(refused(&place, format!("{name:?} is no name of a header")));
     }
-    let has_reserved_prefix = ["webhook-", "proxy-"].iter().any(|prefix| lower.starts_with(prefix));
+    let has_reserved_prefix = ["ce-", "proxy-", "webhook-"].iter().any(|prefix| lower.starts_with(prefix));
     if has_reserved_prefix || RESERVED.contains(&lower.as_str()) {
         return Err(refused(&place, format!("the header {name} is set by Nexus alone")));
     }
@@ -121,6 +121,7 @@ mod tests {
             (Value::Object(many), "$.headers"),
             (json!({ "Content-Type": "text/plain" }), r#"$.headers["Content-Type"]"#),
             (json!({ "webhook-id": "1" }), r#"$.headers["webhook-id"]"#),
+            (json!({ "CE-Type": "order.created" }), r#"$.headers["CE-Type"]"#),
             (json!({ "Authorization": "x" }), r#"$.headers["Authorization"]"#),
             (json!({ "X-Api-Key": "x" }), r#"$.headers["X-Api-Key"]"#),
             (json!({ "x-who": "Bearer abc" }), r#"$.headers["x-who"]"#),

@@ -79,10 +79,10 @@ pub enum Envelope {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SignatureVersion {
-    /// HMAC-SHA256 under a shared secret.
+    /// HMAC-SHA256 under a shared secret, `whsec_…`.
     #[default]
     V1,
-    /// Ed25519: the receiver holds a public key.
+    /// Ed25519 with a private key of ours, `whsk_…`: the receiver holds the public key, `whpk_…`.
     V1a,
 }
 

@@ -7,6 +7,7 @@ use super::wait::eventually;
 use crate::demo_file::{Connector, DemoFile, Environment, Environments, Flow, Subscription, Tenant};
 use anyhow::{Context as _, Result};
 use nexus_core::envelope::signing_secret;
+use nexus_core::routing::SignatureVersion;
 use postgres_protocol::password::scram_sha_256;
 use serde_json::{Value, json};
 use tokio_postgres::Client;
@@ -216,7 +217,7 @@ impl Setup<'_> {
             "select f.flow_id from nexus.flow f join nexus.environment e using (tenant_id, environment_id)
                         where f.tenant_id = $1 and e.name = 'prod' and f.name = $2";
         if let Some(row) = self.database.query_opt(standing, &[&tenant_id, &FLOW]).await? {
-            let (flow_id, secret) = (row.try_get(0)?, signing_secret(random()?));
+            let (flow_id, secret) = (row.try_get(0)?, signing_secret(SignatureVersion::V1, random()?));
             self.set_secret(tenant_id, "flow", flow_id, &secret).await?;
             return Ok(Flow { flow_id, secret });
         }
@@ -244,7 +245,8 @@ impl Setup<'_> {
                         where s.tenant_id = $1 and s.description = $2 and s.status = 'active'
                         order by s.created_at limit 1";
         if let Some(row) = self.database.query_opt(standing, &[&tenant_id, &SUBSCRIPTION]).await? {
-            let (subscription_id, secret) = (row.try_get(0)?, signing_secret(random()?));
+            let (subscription_id, secret) =
+                (row.try_get(0)?, signing_secret(SignatureVersion::V1, random()?));
             self.set_secret(tenant_id, "subscription", subscription_id, &secret).await?;
             return Ok(Subscription { subscription_id, secret });
         }

@@ -1,7 +1,7 @@
 //! What `nexus.claim` leases to this worker.
 
 use jiff::Timestamp;
-use nexus_core::routing::{Envelope, Flow, SignatureVersion};
+use nexus_core::routing::{Envelope, Flow};
 use serde::Deserialize;
 use serde::de::IntoDeserializer as _;
 use serde::de::value::Error as UnknownName;
@@ -41,6 +41,8 @@ pub enum Work {
     Job(Box<Job>),
     /// A domain event, for a subscription.
     Webhook(Box<Webhook>),
+    /// A made-up event, for a subscription that is tried out: sent once, queued nowhere.
+    Test(Box<Webhook>),
 }
 
 /// A job.
@@ -68,12 +70,14 @@ pub struct Webhook {
     pub changed: Vec<String>,
     pub payload: Value,
     pub created_at: Timestamp,
+    /// Kind and id of what changed, if the event is an entity's.
+    pub entity: Option<(String, Uuid)>,
+    /// What the subscription wants it wrapped in.
+    pub envelope: Envelope,
     /// The subscription's own headers, by name.
     pub headers: Value,
     /// The version of the payload's shape that the subscription asks for.
     pub payload_version: i32,
-    pub envelope: Envelope,
-    pub signature: SignatureVersion,
 }
 
 impl Claimed {
@@ -98,11 +102,12 @@ impl Claimed {
         })
     }
 
-    /// `job` or `webhook`.
+    /// `job`, `webhook` or `test`.
     pub fn kind(&self) -> &'static str {
         match self.work {
             Work::Job(_) => "job",
             Work::Webhook(_) => "webhook",
+            Work::Test(_) => "test",
         }
     }
 }
@@ -140,10 +145,12 @@ impl Webhook {
             changed: row.try_get("changed")?,
             payload: row.try_get("payload")?,
             created_at: row.try_get("event_created_at")?,
+            entity: row
+                .try_get::<_, Option<String>>("entity_kind")?
+                .zip(row.try_get::<_, Option<Uuid>>("entity_id")?),
             headers: row.try_get::<_, Option<Value>>("headers")?.unwrap_or_default(),
             payload_version: row.try_get::<_, Option<i32>>("payload_version")?.unwrap_or(1),
             envelope: named(row.try_get("envelope")?),
-            signature: named(row.try_get("signature")?),
         })
     }
 }

@@ -3,14 +3,20 @@
 use super::target::{Allowed, CheckingResolver, Refused, Unresolved};
 use crate::error::{Chain, StartError};
 use jiff::Timestamp;
+use nexus_core::envelope::masked;
 use nexus_core::retry::ErrorClass;
 use reqwest::Method;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
+use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
 use std::error::Error as StdError;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use url::Url;
+
+/// Standard Webhooks' header for signatures.
+pub const SIGNATURE_HEADER: &str = "webhook-signature";
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// More of an answer is not read.
@@ -24,6 +30,46 @@ pub struct Outgoing {
     pub body: Vec<u8>,
     /// For the whole attempt, from resolving the name to the answer's last byte.
     pub timeout: Duration,
+}
+
+/// What is kept of a request. Its body is not: it is the event's or the job's, of which it was made.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    /// By name; signatures are masked.
+    pub headers: Value,
+    /// The body's length.
+    pub bytes: usize,
+    /// The body's SHA-256.
+    pub sha256: [u8; 32],
+}
+
+impl Sent {
+    fn of(outgoing: &Outgoing) -> Self {
+        let mut headers = Map::new();
+        for (name, value) in &outgoing.headers {
+            let text = String::from_utf8_lossy(value.as_bytes());
+            let text = if name == SIGNATURE_HEADER { masked(&text) } else { text.into_owned() };
+            headers.insert(name.as_str().to_owned(), text.into());
+        }
+        Self {
+            headers: Value::Object(headers),
+            bytes: outgoing.body.len(),
+            sha256: Sha256::digest(&outgoing.body).into(),
+        }
+    }
+}
+
+/// An attempt that has been made, or could not be.
+#[derive(Debug)]
+pub struct Attempt {
+    /// When it began.
+    pub at: Timestamp,
+    /// From resolving the name to the answer's last byte.
+    pub took: Duration,
+    /// What was sent, or was to be; `None` where there was nothing to send.
+    pub sent: Option<Sent>,
+    /// What came of it.
+    pub result: Result<Answered, NotSent>,
 }
 
 /// What came back.
@@ -57,9 +103,14 @@ impl Sender {
     /// A sender to public addresses and those allowed beside them.
     pub fn new(allowed: Allowed) -> Result<Self, StartError> {
         let allowed = Arc::new(allowed);
+        Self::resolving_by(CheckingResolver::new(Arc::clone(&allowed)), allowed)
+    }
+
+    fn resolving_by(resolver: CheckingResolver, allowed: Arc<Allowed>) -> Result<Self, StartError> {
+        // Answers are not decompressed: what is small on the way stays small.
         let client = reqwest::Client::builder()
             .user_agent(concat!("nexus/", env!("CARGO_PKG_VERSION")))
-            .dns_resolver(Arc::new(CheckingResolver(Arc::clone(&allowed))))
+            .dns_resolver(Arc::new(resolver))
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .connect_timeout(CONNECT_TIMEOUT)
@@ -69,14 +120,18 @@ impl Sender {
         Ok(Self { client, allowed })
     }
 
-    /// Makes one attempt, and says how long it took.
-    pub async fn send(&self, outgoing: Outgoing) -> (Result<Answered, NotSent>, Duration) {
-        let started = Instant::now();
-        let result = self.attempt(outgoing).await;
-        (result, started.elapsed())
+    /// Makes the attempt that began at `at`, if there is something to send.
+    pub async fn attempt(&self, prepared: Result<Outgoing, NotSent>, at: Timestamp) -> Attempt {
+        let (started, sent) = (Instant::now(), prepared.as_ref().ok().map(Sent::of));
+        let result = match prepared {
+            Ok(outgoing) => self.send(outgoing).await,
+            Err(not_sent) => Err(not_sent),
+        };
+        Attempt { at, took: started.elapsed(), sent, result }
     }
 
-    async fn attempt(&self, outgoing: Outgoing) -> Result<Answered, NotSent> {
+    /// Sends a request and reads the beginning of the answer.
+    pub async fn send(&self, outgoing: Outgoing) -> Result<Answered, NotSent> {
         let Outgoing { method, url, headers, body, timeout } = outgoing;
         self.allowed
             .check(&url)
@@ -119,12 +174,18 @@ fn class_of(error: &reqwest::Error) -> ErrorClass {
         if error.is::<Unresolved>() {
             return ErrorClass::Dns;
         }
-        // An I/O error does not name what it wraps as its source.
-        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if error.is::<rustls::Error>() || wrapped.is_some_and(|wrapped| wrapped.is::<rustls::Error>()) {
+        if error.is::<rustls::Error>() {
             return ErrorClass::Tls;
         }
-        cause = error.source();
+        // Whoever answers something else than HTTP, or too much of it, was reached.
+        if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
+            return ErrorClass::Http;
+        }
+        // An I/O error does not name what it wraps as its source, but that one's source.
+        cause = match error.downcast_ref::<io::Error>() {
+            Some(error) => error.get_ref().map(|wrapped| wrapped as &(dyn StdError + 'static)),
+            None => error.source(),
+        };
     }
     if error.is_timeout() { ErrorClass::Timeout } else { ErrorClass::Connect }
 }
@@ -142,7 +203,7 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use reqwest::header::HeaderValue;
+    use reqwest::header::{HeaderName, HeaderValue};
 
     #[test]
     fn retry_after_is_seconds_or_a_date() {
@@ -154,20 +215,22 @@ mod tests {
         assert_eq!(retry_after(&headers("soon"), now), None);
     }
 
+    async fn send(sender: &Sender, url: &str) -> Result<u16, ErrorClass> {
+        let outgoing = Outgoing {
+            method: Method::POST,
+            url: Url::parse(url).expect("a URL"),
+            headers: HeaderMap::new(),
+            body: Vec::new(),
+            timeout: Duration::from_secs(20),
+        };
+        let answered = sender.send(outgoing).await;
+        answered.map(|answered| answered.status).map_err(|not_sent| not_sent.class)
+    }
+
     #[tokio::test]
     async fn failures_are_told_apart() {
         let sender = |allowed: &str| {
             Sender::new(Allowed::parse([allowed].into_iter()).expect("blocks")).expect("a client")
-        };
-        let send = async |sender: &Sender, url: &str| {
-            let outgoing = Outgoing {
-                method: Method::POST,
-                url: Url::parse(url).expect("a URL"),
-                headers: HeaderMap::new(),
-                body: Vec::new(),
-                timeout: Duration::from_secs(20),
-            };
-            sender.send(outgoing).await.0.map(|answered| answered.status).map_err(|not_sent| not_sent.class)
         };
         // Bound and closed again: nobody listens there.
         let port = std::net::TcpListener::bind("127.0.0.1:0")
@@ -181,5 +244,48 @@ mod tests {
         let lenient = sender("loopback");
         assert_eq!(send(&lenient, &format!("http://127.0.0.1:{port}/")).await, Err(ErrorClass::Connect));
         assert_eq!(send(&lenient, &format!("http://localhost:{port}/")).await, Err(ErrorClass::Connect));
+    }
+
+    /// A name that is harmless when it is looked at, and somebody else's address once it is sent to.
+    #[tokio::test]
+    async fn a_name_that_changes_its_address_is_refused_at_the_next_connection() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a connection");
+            let _ = io::Read::read(&mut stream, &mut [0; 4096]);
+            let answer = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
+            io::Write::write_all(&mut stream, answer).expect("it is taken");
+        });
+        let allowed = Arc::new(Allowed::parse(["loopback"].into_iter()).expect("blocks"));
+        let asked = std::sync::atomic::AtomicU32::new(0);
+        let resolver = CheckingResolver::with(Arc::clone(&allowed), move |_| {
+            let is_first = asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
+            vec![([if is_first { 127 } else { 10 }, 0, 0, 1], 0).into()]
+        });
+        let sender = Sender::resolving_by(resolver, allowed).expect("a client");
+        let url = format!("http://rebinding.example:{port}/");
+        assert_eq!(send(&sender, &url).await, Ok(204));
+        server.join().expect("it answered");
+        assert_eq!(send(&sender, &url).await, Err(ErrorClass::Ssrf));
+    }
+
+    #[test]
+    fn what_is_kept_of_a_request_is_not_enough_to_send_it_again() {
+        let headers = [("webhook-id", "1"), (SIGNATURE_HEADER, "v1,AAAABBBBCCCC")];
+        let headers =
+            headers.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        let outgoing = Outgoing {
+            method: Method::POST,
+            url: Url::parse("http://example.com/").expect("a URL"),
+            headers: headers.into_iter().collect(),
+            body: b"abc".to_vec(),
+            timeout: Duration::ZERO,
+        };
+        let sent = Sent::of(&outgoing);
+        assert_eq!(sent.headers, serde_json::json!({"webhook-id": "1", "webhook-signature": "v1,AAAABBBB…"}));
+        // FIPS 180-4's example.
+        let digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!((sent.bytes, hex::encode(sent.sha256).as_str()), (3, digest));
     }
 }

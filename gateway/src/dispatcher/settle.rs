@@ -1,7 +1,7 @@
 //! Outcomes on their way to the database: whatever ended while the last batch committed forms the next.
 
 use super::claim::{Claimed, Work};
-use super::send::{Answered, NotSent};
+use super::send::{Answered, Attempt, NotSent};
 use crate::batches::{Batch, Batches, Limits};
 use crate::db::{Database, Failure};
 use crate::error::Trouble;
@@ -18,6 +18,8 @@ use uuid::Uuid;
 
 /// The beginning of an answer, for people to read.
 const LOGGED_CHARACTERS: usize = 4 << 10;
+/// Of all its headers together, names and values.
+const LOGGED_HEADER_CHARACTERS: usize = 8 << 10;
 const CALLBACK_TIMEOUT_SECONDS: u32 = 3600;
 
 /// One attempt, as `nexus.settle` takes it.
@@ -41,6 +43,10 @@ pub struct Report {
     error_class: Option<&'static str>,
     error: Option<String>,
     error_code: Option<String>,
+    request_headers: Option<Value>,
+    request_bytes: Option<usize>,
+    /// Hexadecimal.
+    request_sha256: Option<String>,
     response_headers: Option<Value>,
     response_body: Option<String>,
     result: Option<Value>,
@@ -50,14 +56,10 @@ pub struct Report {
 }
 
 impl Report {
-    /// What follows from an attempt that began at `attempted_at` and took so long. `jitter` is in 0..1.
-    pub fn new(
-        claimed: &Claimed,
-        attempted_at: Timestamp,
-        took: Duration,
-        attempt: &Result<Answered, NotSent>,
-        jitter: f64,
-    ) -> Self {
+    /// What follows from an attempt. `jitter` is in 0..1.
+    pub fn new(claimed: &Claimed, attempt: &Attempt, jitter: f64) -> Self {
+        let Attempt { at: attempted_at, took, sent, result: attempt } = attempt;
+        let (attempted_at, took, sent) = (*attempted_at, *took, sent.as_ref());
         let answered = attempt.as_ref().ok();
         let body: Option<Value> = answered.and_then(|answered| serde_json::from_slice(&answered.body).ok());
         let error_code = body.as_ref().and_then(error_code).map(storable_text);
@@ -74,6 +76,8 @@ impl Report {
         let (job_id, domain_event_id) = match &claimed.work {
             Work::Job(job) => (Some(job.job_id), None),
             Work::Webhook(webhook) => (None, Some(webhook.domain_event_id)),
+            // Its event is in no outbox.
+            Work::Test(_) => (None, None),
         };
         metrics::delivery(claimed.kind(), outcome, error_class, took);
         Self {
@@ -93,6 +97,9 @@ impl Report {
             error_class,
             error: error.as_deref().map(storable_text),
             error_code: error_code.filter(|_| is_failure),
+            request_headers: sent.map(|sent| sent.headers.clone()),
+            request_bytes: sent.map(|sent| sent.bytes),
+            request_sha256: sent.map(|sent| hex::encode(sent.sha256)),
             response_headers: answered.map(|answered| headers_as_json(&answered.headers)),
             response_body: answered.map(|answered| beginning(&answered.body)),
             result: body.filter(|_| job_id.is_some() && outcome == "succeeded").map(storable),
@@ -125,7 +132,7 @@ fn next(
         Ok(answered) => {
             // Only jobs are reported by a callback; to a subscriber 202 is as good as 200.
             let status = match (&claimed.work, answered.status) {
-                (Work::Webhook(_), 202) => 200,
+                (Work::Webhook(_) | Work::Test(_), 202) => 200,
                 (_, status) => status,
             };
             Answer::Response { status, retry_after: answered.retry_after, error_code }
@@ -144,6 +151,8 @@ fn next(
             None => Policy::for_jobs().next(number, answer, &[], jitter),
         },
         Work::Webhook(_) => Policy::for_webhooks().next(number, answer, &[], jitter),
+        // Once.
+        Work::Test(_) => Policy { delays_seconds: Vec::new() }.next(number, answer, &[], jitter),
     }
 }
 
@@ -155,7 +164,7 @@ fn outcome(claimed: &Claimed, next: Next, ended_at: Timestamp) -> (&'static str,
         Next::AwaitingCallback => {
             let given = match &claimed.work {
                 Work::Job(job) => job.flow.as_ref().map(|flow| flow.definition().callback_timeout_seconds),
-                Work::Webhook(_) => None,
+                Work::Webhook(_) | Work::Test(_) => None,
             };
             let seconds = given.unwrap_or(CALLBACK_TIMEOUT_SECONDS);
             ("awaiting_callback", Some(ended_at + SignedDuration::from_secs(seconds.into())))
@@ -173,15 +182,20 @@ fn error_code(body: &Value) -> Option<&str> {
     places.iter().find_map(|place| body.pointer(place)?.as_str()).filter(|code| code.len() <= 200)
 }
 
+/// The headers of an answer, as many as there is room for.
 fn headers_as_json(headers: &HeaderMap) -> Value {
     let mut json = Map::new();
+    let mut room = LOGGED_HEADER_CHARACTERS;
     for name in headers.keys().filter(|name| *name != SET_COOKIE) {
         let values: Vec<String> = headers
             .get_all(name)
             .iter()
             .map(|value| storable_text(&String::from_utf8_lossy(value.as_bytes())))
             .collect();
-        json.insert(name.as_str().to_owned(), values.join(", ").into());
+        let Some(left) = room.checked_sub(name.as_str().len()) else { break };
+        let value: String = values.join(", ").chars().take(left).collect();
+        room = left - value.chars().count();
+        json.insert(name.as_str().to_owned(), value.into());
     }
     Value::Object(json)
 }
@@ -282,7 +296,8 @@ impl Settling {
 mod tests {
     use super::super::claim::{Job, Webhook};
     use super::*;
-    use nexus_core::routing::Flow;
+    use nexus_core::routing::{Envelope, Flow};
+    use reqwest::header::{HeaderName, HeaderValue};
     use serde_json::json;
 
     fn claimed(work: Work) -> Claimed {
@@ -315,7 +330,11 @@ mod tests {
     }
 
     fn webhook() -> Claimed {
-        claimed(Work::Webhook(Box::new(Webhook {
+        claimed(Work::Webhook(event()))
+    }
+
+    fn event() -> Box<Webhook> {
+        Box::new(Webhook {
             domain_event_id: Uuid::nil(),
             event_type: "order.created".to_owned(),
             schema_version: 1,
@@ -324,22 +343,24 @@ mod tests {
             changed: Vec::new(),
             payload: json!({}),
             created_at: Timestamp::UNIX_EPOCH,
+            entity: None,
+            envelope: Envelope::default(),
             headers: json!({}),
             payload_version: 1,
-            envelope: Default::default(),
-            signature: Default::default(),
-        })))
+        })
+    }
+
+    fn attempt(result: Result<Answered, NotSent>) -> Attempt {
+        Attempt { at: Timestamp::UNIX_EPOCH, took: Duration::ZERO, sent: None, result }
+    }
+
+    fn answered(status: u16, headers: HeaderMap, body: &str) -> Attempt {
+        let body = body.as_bytes().to_vec();
+        attempt(Ok(Answered { status, headers, body, is_whole: true, retry_after: None }))
     }
 
     fn report(claimed: &Claimed, status: u16, body: &str) -> Report {
-        let answered = Answered {
-            status,
-            headers: HeaderMap::new(),
-            body: body.as_bytes().to_vec(),
-            is_whole: true,
-            retry_after: None,
-        };
-        Report::new(claimed, Timestamp::UNIX_EPOCH, Duration::ZERO, &Ok(answered), 0.0)
+        Report::new(claimed, &answered(status, HeaderMap::new(), body), 0.0)
     }
 
     #[test]
@@ -375,7 +396,7 @@ mod tests {
     fn a_destination_that_is_gone_is_not_tried_again() {
         let gone = Claimed { url: None, ..job() };
         let not_sent = NotSent { class: ErrorClass::Configuration, message: "gone".to_owned() };
-        let report = Report::new(&gone, Timestamp::UNIX_EPOCH, Duration::ZERO, &Err(not_sent), 0.0);
+        let report = Report::new(&gone, &attempt(Err(not_sent)), 0.0);
         assert_eq!((report.outcome, report.error_class), ("dead", Some("configuration")));
     }
 
@@ -383,5 +404,25 @@ mod tests {
     fn what_is_logged_of_an_answer_is_bounded_and_storable() {
         let report = report(&webhook(), 500, &"\0".repeat(10_000));
         assert_eq!(report.response_body.map(|body| body.chars().count()), Some(LOGGED_CHARACTERS));
+        let headers = (0..100).map(|n| {
+            let name = HeaderName::try_from(format!("x-{n}")).expect("a name");
+            (name, HeaderValue::try_from("é".repeat(4_000)).expect("a value"))
+        });
+        let report = Report::new(&webhook(), &answered(500, headers.collect(), ""), 0.0);
+        let logged = report.response_headers.unwrap_or_default();
+        let characters = |(name, value): (&String, &Value)| {
+            name.chars().count() + value.as_str().unwrap_or_default().chars().count()
+        };
+        let total: usize = logged.as_object().expect("an object").iter().map(characters).sum();
+        assert!((LOGGED_HEADER_CHARACTERS - 10..=LOGGED_HEADER_CHARACTERS).contains(&total), "{total}");
+    }
+
+    #[test]
+    fn a_test_is_made_once_and_of_no_event() {
+        let test = claimed(Work::Test(event()));
+        let failed = report(&test, 503, "");
+        assert_eq!((failed.outcome, failed.kind, failed.next_attempt_at), ("dead", "test", None));
+        assert_eq!((failed.domain_event_id, failed.job_id), (None, None));
+        assert_eq!(report(&test, 202, "").outcome, "succeeded");
     }
 }

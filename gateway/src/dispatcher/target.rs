@@ -5,9 +5,11 @@
 //! connection is made, each time, so that a name that changes its address meanwhile (DNS rebinding) gains
 //! nothing. A proxy from the environment is never used: it would resolve by itself.
 
+use futures_util::future::BoxFuture;
 use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use std::fmt;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use url::{Host, Url};
@@ -98,18 +100,45 @@ impl fmt::Display for Unresolved {
 
 impl std::error::Error for Unresolved {}
 
-/// Resolves names by the system, and leaves out what may not be sent to.
-#[derive(Debug, Clone)]
-pub struct CheckingResolver(pub Arc<Allowed>);
+/// Finds the addresses of a name.
+type Lookup = Box<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync>;
+
+/// Resolves names, and leaves out what may not be sent to.
+pub struct CheckingResolver {
+    allowed: Arc<Allowed>,
+    lookup: Lookup,
+}
+
+impl CheckingResolver {
+    /// One that asks the system.
+    pub fn new(allowed: Arc<Allowed>) -> Self {
+        let lookup: Lookup =
+            Box::new(|name| Box::pin(async move { Ok(tokio::net::lookup_host((name, 0)).await?.collect()) }));
+        Self { allowed, lookup }
+    }
+
+    /// One that takes its addresses from elsewhere.
+    #[cfg(test)]
+    pub fn with(
+        allowed: Arc<Allowed>,
+        lookup: impl Fn(&str) -> Vec<SocketAddr> + Send + Sync + 'static,
+    ) -> Self {
+        let lookup: Lookup = Box::new(move |name| {
+            let found = lookup(&name);
+            Box::pin(async move { Ok(found) })
+        });
+        Self { allowed, lookup }
+    }
+}
 
 impl Resolve for CheckingResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let allowed = Arc::clone(&self.0);
+        let allowed = Arc::clone(&self.allowed);
+        let found = (self.lookup)(name.as_str().to_owned());
         Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0))
+            let found = found
                 .await
-                .map_err(|error| Unresolved(format!("{} was not resolved: {error}", name.as_str())))?
-                .collect();
+                .map_err(|error| Unresolved(format!("{} was not resolved: {error}", name.as_str())))?;
             let permitted: Vec<SocketAddr> =
                 found.iter().copied().filter(|address| allowed.permits(address.ip())).collect();
             match (permitted.is_empty(), found.first()) {
@@ -148,14 +177,14 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let [first, second, third, ..] = address.segments();
     // Addresses that carry an IPv4 address are as public as that is.
-    let embedded = match (first, second) {
-        (0x0064, 0xff9b) if third == 0 => last_v4(address), // NAT64
-        (0x2002, _) => {
+    let embedded = match address.segments() {
+        [0x0064, 0xff9b, 0, 0, 0, 0, ..] => last_v4(address), // NAT64
+        [0, 0, 0, 0, 0, 0, ..] => last_v4(address), // IPv4-compatible; ::1 and :: fall under 0.0.0.0/8
+        [0x2002, ..] => {
             let [a, b] = second.to_be_bytes();
             let [c, d] = third.to_be_bytes();
             Some(Ipv4Addr::new(a, b, c, d)) // 6to4
         }
-        (0, 0) => last_v4(address), // IPv4-compatible; loopback and unspecified fall under 0.0.0.0/8
         _ => None,
     };
     if let Some(embedded) = embedded {
@@ -223,9 +252,50 @@ mod tests {
             "2001::1",
             "2002:7f00:1::",
             "2002:a9fe:a9fe::1",
+            "2002:0a00:0001::1",
             "64:ff9b::a9fe:a9fe",
+            "64:ff9b::7f00:1",
+            "64:ff9b:1::101:101", // of a network's own NAT64
+            "64:ff9b:0:1::101:101",
+            "::ffff:0:101:101", // SIIT
+            "0:0:1::101:101",
+            "::ffff:169.254.169.254",
+            "::a9fe:a9fe",
+            "100::1",
+            "3fff::1",
+            "5f00::1",
         ] {
             assert!(!permits("", address), "{address}");
+        }
+    }
+
+    /// What `make run` and `make up` set, and no other mode.
+    #[test]
+    fn loopback_is_no_wider_than_its_name() {
+        let public = Allowed::default();
+        let local = Allowed::parse(["loopback"].into_iter()).expect("blocks");
+        assert_eq!(local.names(), ["127.0.0.0/8", "::1/128"]);
+        // One address of every /16, and beside the edges of what is allowed.
+        let mut addresses: Vec<IpAddr> = (0..=u16::MAX)
+            .map(|half| IpAddr::V4(Ipv4Addr::from_bits(u32::from(half) << 16 | 0x0101)))
+            .collect();
+        addresses.extend(
+            [
+                "126.255.255.255",
+                "127.0.0.0",
+                "127.255.255.255",
+                "128.0.0.0",
+                "::",
+                "::1",
+                "::2",
+                "::127.0.0.1",
+                "fe80::1",
+            ]
+            .map(|address| address.parse::<IpAddr>().expect("an address")),
+        );
+        for address in addresses {
+            let is_loopback = address.is_loopback();
+            assert_eq!(local.permits(address), is_loopback || public.permits(address), "{address}");
         }
     }
 
@@ -258,13 +328,30 @@ mod tests {
         assert_eq!(allowed.check(&named), Ok(()), "names are checked when they are resolved");
     }
 
+    fn name(text: &str) -> Name {
+        text.parse().expect("a name")
+    }
+
     #[tokio::test]
     async fn names_are_checked_when_they_are_resolved() {
-        let name = || "localhost".parse::<Name>().expect("a name");
-        let strict = CheckingResolver(Arc::new(Allowed::default()));
-        let refused = strict.resolve(name()).await.err().expect("localhost is not public");
+        let strict = CheckingResolver::new(Arc::default());
+        let refused = strict.resolve(name("localhost")).await.err().expect("localhost is not public");
         assert!(refused.downcast_ref::<Refused>().is_some());
-        let lenient = CheckingResolver(Arc::new(Allowed::parse(["loopback"].into_iter()).expect("blocks")));
-        assert!(lenient.resolve(name()).await.is_ok());
+        let loopback = Allowed::parse(["loopback"].into_iter()).expect("blocks");
+        let lenient = CheckingResolver::new(Arc::new(loopback));
+        assert!(lenient.resolve(name("localhost")).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn of_several_addresses_only_public_ones_are_connected_to() {
+        let found = ["10.0.0.1:0", "1.1.1.1:0", "[::1]:0", "[2606:4700::1111]:0"];
+        let found = found.map(|address| address.parse::<SocketAddr>().expect("an address"));
+        let resolver = CheckingResolver::with(Arc::default(), move |_| found.to_vec());
+        let permitted: Vec<SocketAddr> =
+            resolver.resolve(name("mixed")).await.expect("some are public").collect();
+        assert_eq!(permitted, [found[1], found[3]]);
+        let nowhere = CheckingResolver::with(Arc::default(), |_| Vec::new());
+        let unresolved = nowhere.resolve(name("nowhere")).await.err().expect("no address");
+        assert!(unresolved.downcast_ref::<Unresolved>().is_some());
     }
 }

@@ -178,7 +178,7 @@ impl Keys {
         let sent = timeout(FETCH_TIMEOUT, async {
             // Never closed, so there is no error to meet.
             let _permit = self.fetches.acquire().await;
-            self.sender.send(outgoing).await.0
+            self.sender.send(outgoing).await
         });
         let answered = match sent.await {
             Ok(Ok(answered)) => answered,

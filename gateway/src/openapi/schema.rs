@@ -57,6 +57,9 @@ fn is_text(name: &str) -> bool {
 /// An object of a list.
 pub fn item(collection: &Collection) -> RefOr<Schema> {
     let (table, id) = collection.place();
+    if table == "webhook_delivery_log" {
+        return super::attempt::shown();
+    }
     if table == "webhook_subscription" {
         return super::subscription::shown().into();
     }

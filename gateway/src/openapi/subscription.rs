@@ -30,13 +30,37 @@ pub fn shown() -> ObjectBuilder {
         .property("status", status)
         .property("disabled_reason", disabled)
         .property("failing_since", nullable(Type::String, Some("date-time")))
+        .property(
+            "public_keys",
+            ArrayBuilder::new().items(string(None)).description(Some(
+                "Of one subscription, not in lists: what verifies its requests if they are signed by v1a; the current key, whpk_…, first.",
+            )),
+        )
         .property("created_at", string(Some("date-time")))
         .property("updated_at", string(Some("date-time")))
 }
 
 /// A new subscription, with what signs for it.
 pub fn made() -> RefOr<Schema> {
-    shown().property("environment", string(None)).property("secret", string(None)).required("secret").into()
+    with_secret(shown().property("environment", string(None))).into()
+}
+
+/// A subscription that was changed: with what signs for it from now on, if that is new.
+pub fn changed() -> RefOr<Schema> {
+    with_secret(shown()).property("previous_valid_until", string(Some("date-time"))).into()
+}
+
+/// What a rotation answers.
+pub fn rotated() -> RefOr<Schema> {
+    with_secret(ObjectBuilder::new().property("subscription_id", string(Some("uuid"))))
+        .property("previous_valid_until", string(Some("date-time")))
+        .into()
+}
+
+fn with_secret(object: ObjectBuilder) -> ObjectBuilder {
+    let only =
+        |version: &str| text().description(Some(format!("Shown once, and only if signed by {version}.")));
+    object.property("secret", only("v1, whsec_…")).property("public_key", only("v1a, whpk_…"))
 }
 
 fn asked() -> ObjectBuilder {

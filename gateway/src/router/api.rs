@@ -225,15 +225,16 @@ fn configuration(paths: Documented) -> Documented {
         )
         .get(
             "/portal/webhooks/{subscription_id}",
-            lists::subscription,
-            on("subscriptions", READ, "Show a subscription").shows(&sql::SUBSCRIPTIONS),
+            subscriptions::show,
+            on("subscriptions", READ, "Show a subscription, with the public keys that verify its requests")
+                .shows(&sql::SUBSCRIPTIONS),
         )
         .patch(
             "/portal/webhooks/{subscription_id}",
             subscriptions::update,
             on("subscriptions", ADMIN, "Change a subscription, pause and resume it")
                 .takes_shape("SubscriptionChanges", subscription::changes())
-                .shows(&sql::SUBSCRIPTIONS),
+                .answers(200, "The subscription", subscription::changed()),
         )
         .delete(
             "/portal/webhooks/{subscription_id}",
@@ -246,11 +247,7 @@ fn configuration(paths: Documented) -> Documented {
             subscriptions::rotate_secret,
             on("subscriptions", ADMIN, "Replace the signing secret; both sign for an overlap")
                 .takes::<subscriptions::SecretRotation>()
-                .gives(
-                    200,
-                    "The new secret, shown once",
-                    &["subscription_id", "secret", "previous_valid_until"],
-                ),
+                .answers(200, "What signs from now on", subscription::rotated()),
         )
         .post(
             "/portal/webhooks/{subscription_id}/test",
@@ -261,7 +258,11 @@ fn configuration(paths: Documented) -> Documented {
                 &[
                     "delivered",
                     "delivery_id",
+                    "trace_id",
                     "url",
+                    "request_headers",
+                    "request_bytes",
+                    "request_sha256",
                     "status_code",
                     "latency_ms",
                     "error_class",

@@ -14,6 +14,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use nexus_core::envelope::signing_secret;
+use nexus_core::routing::SignatureVersion;
 use nexus_core::secret::Place;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -47,7 +48,7 @@ pub async fn create(
         (&SqlJson(&new.definition), Type::JSONB),
     ];
     let flow_id: Uuid = app.database.act_for_one(&actor, sql::CREATE_FLOW, parameters).await?.try_get(0)?;
-    let secret = signing_secret(random()?);
+    let secret = signing_secret(SignatureVersion::V1, random()?);
     let place = Place { tenant_id: caller.tenant_id, owner_kind: "flow", owner_id: flow_id, name: SIGNING };
     app.vault.put(&app.database, &actor, &place, secret.as_bytes(), 0.0).await?;
     app.configuration.refresh_now(&app.database).await;

@@ -52,5 +52,4 @@ singles! {
     job: JOBS,
     order: ORDERS,
     product: PRODUCTS,
-    subscription: SUBSCRIPTIONS,
 }

@@ -1,36 +1,28 @@
 //! Webhook subscriptions: made, changed, paused and removed by administrators of an environment.
 
+mod signing;
 mod test;
 
+pub use signing::{SecretRotation, rotate_secret, show};
 pub use test::test;
 
-use super::page::single_text;
-use super::{JsonBody, JsonText, SHOWN_ONCE, id};
+use super::{JsonBody, SHOWN_ONCE, id};
 use crate::app::App;
-use crate::auth::{Administrator, Caller};
-use crate::configuration::SIGNING;
+use crate::auth::Administrator;
 use crate::db::Parameters;
 use crate::error::Error;
-use crate::secrets::random;
 use crate::sql;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use jiff::{SignedDuration, Timestamp};
-use nexus_core::envelope::signing_secret;
 use nexus_core::routing::SubscriptionDefinition;
-use nexus_core::secret::Place;
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::sync::Arc;
 use tokio_postgres::types::{Json as SqlJson, Type};
-use utoipa::ToSchema;
 use uuid::Uuid;
 
-const OVERLAP_SECONDS: u32 = 24 * 3600;
-
-/// Subscribes. The secret that signs is shown in this answer and never again.
+/// Subscribes. The secret that signs is shown in this answer and never again, if the receiver is to have it.
 pub async fn subscribe(
     State(app): State<Arc<App>>,
     Administrator(caller): Administrator,
@@ -49,21 +41,20 @@ pub async fn subscribe(
     ];
     let row = app.database.act_for_one(&caller.actor(), sql::CREATE_SUBSCRIPTION, parameters).await?;
     let subscription_id: Uuid = row.try_get(0)?;
-    let secret = put_secret(&app, &caller, subscription_id, 0).await?;
-    let made = single_text(&app, &caller, &sql::SUBSCRIPTIONS, &subscription_id.to_string()).await?;
-    let mut made: Value = serde_json::from_str(&made).unwrap_or_default();
+    let told = signing::put_secret(&app, &caller, subscription_id, wanted.signature, None).await?;
+    let mut made = signing::shown(&app, &caller, &subscription_id.to_string()).await?;
     made["environment"] = caller.environment.as_str().into();
-    made["secret"] = secret.into();
+    told.write_to(&mut made);
     Ok((StatusCode::CREATED, SHOWN_ONCE, Json(made)))
 }
 
-/// Changes a subscription.
+/// Changes a subscription. Another way of signing needs another secret: as after a rotation, both sign for a day.
 pub async fn update(
     State(app): State<Arc<App>>,
     Administrator(caller): Administrator,
     Path(subscription_id): Path<String>,
     JsonBody(changes): JsonBody<Map<String, Value>>,
-) -> Result<JsonText, Error> {
+) -> Result<impl IntoResponse, Error> {
     let object_id = id("subscription", &subscription_id)?;
     let parameters: &Parameters<'_> = &[
         (&caller.tenant_id, Type::UUID),
@@ -75,7 +66,11 @@ pub async fn update(
     if changes.get("status").is_some_and(|status| status == "active") {
         app.doorbell.ring();
     }
-    single_text(&app, &caller, &sql::SUBSCRIPTIONS, &subscription_id).await.map(JsonText)
+    let mut changed = signing::shown(&app, &caller, &subscription_id).await?;
+    if changes.contains_key("signature") {
+        signing::ensure_version(&app, &caller, object_id, &mut changed).await?;
+    }
+    Ok((SHOWN_ONCE, Json(changed)))
 }
 
 /// Removes a subscription, its secrets and what has not been delivered to it.
@@ -92,52 +87,4 @@ pub async fn delete(
     ];
     app.database.act(&caller.actor(), sql::DELETE_SUBSCRIPTION, parameters).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// How a signing secret is replaced.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SecretRotation {
-    /// How long the former secret signs beside the new one, in seconds; a day, if absent.
-    overlap_seconds: Option<u32>,
-}
-
-/// Replaces the signing secret. The new one is shown in this answer and never again; both sign for the overlap.
-pub async fn rotate_secret(
-    State(app): State<Arc<App>>,
-    Administrator(caller): Administrator,
-    Path(subscription_id): Path<String>,
-    JsonBody(rotation): JsonBody<SecretRotation>,
-) -> Result<impl IntoResponse, Error> {
-    // Of another environment it is not there.
-    single_text(&app, &caller, &sql::SUBSCRIPTIONS, &subscription_id).await?;
-    let subscription_id = id("subscription", &subscription_id)?;
-    let overlap = rotation.overlap_seconds.unwrap_or(OVERLAP_SECONDS);
-    let secret = put_secret(&app, &caller, subscription_id, overlap).await?;
-    let valid_until = Timestamp::now() + SignedDuration::from_secs(overlap.into());
-    let body = json!({
-        "subscription_id": subscription_id,
-        "secret": secret,
-        "previous_valid_until": valid_until,
-    });
-    Ok((SHOWN_ONCE, Json(body)))
-}
-
-/// A new signing secret, in force when this returns.
-async fn put_secret(
-    app: &App,
-    caller: &Caller,
-    subscription_id: Uuid,
-    overlap_seconds: u32,
-) -> Result<String, Error> {
-    let secret = signing_secret(random()?);
-    let place = Place {
-        tenant_id: caller.tenant_id,
-        owner_kind: "webhook_subscription",
-        owner_id: subscription_id,
-        name: SIGNING,
-    };
-    app.vault.put(&app.database, &caller.actor(), &place, secret.as_bytes(), overlap_seconds.into()).await?;
-    app.configuration.refresh_now(&app.database).await;
-    Ok(secret)
 }

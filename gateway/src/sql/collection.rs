@@ -180,7 +180,8 @@ const JOB: &str = "jsonb_build_object('job_id', t.job_id, 'flow_id', t.flow_id, 
     'status', t.status, 'attempt', t.attempt, 'result', t.result, 'error_code', t.error_code, 'error', t.error,
     'created_at', t.created_at, 'updated_at', t.updated_at, 'finished_at', t.finished_at)";
 
-const ATTEMPT: &str = "to_jsonb(l) - 'tenant_id' - 'environment_id'";
+const ATTEMPT: &str = "to_jsonb(l) - 'tenant_id' - 'environment_id'
+    || jsonb_build_object('request_sha256', encode(l.request_sha256, 'hex'))";
 
 /// Attempts to deliver.
 pub static ATTEMPTS: LazyLock<Collection> = LazyLock::new(|| Collection {
@@ -189,8 +190,8 @@ pub static ATTEMPTS: LazyLock<Collection> = LazyLock::new(|| Collection {
     id: "webhook_delivery_log_id",
     created: NO_TIME,
     scope: OF_ENVIRONMENT,
-    item: ATTEMPT.replace("(l)", "(t)"),
-    detail: ATTEMPT.replace("(l)", "(t)"),
+    item: ATTEMPT.replace("(l)", "(t)").replace("(l.", "(t."),
+    detail: ATTEMPT.replace("(l)", "(t)").replace("(l.", "(t."),
     named: "t.webhook_delivery_log_id = $3".to_owned(),
     condition: "true",
     filters: const {
@@ -199,7 +200,7 @@ pub static ATTEMPTS: LazyLock<Collection> = LazyLock::new(|| Collection {
             filter("outcome", FilterValue::Words, "t.outcome = any(?)"),
             filter("error_class", FilterValue::Words, "t.error_class = any(?)"),
             filter("delivery_id", FilterValue::Id, "t.delivery_id = ?"),
-            filter("subscription_id", FilterValue::Id, "t.kind = 'webhook' and t.destination_id = ?"),
+            filter("subscription_id", FilterValue::Id, "t.kind <> 'job' and t.destination_id = ?"),
             filter("flow_id", FilterValue::Id, "t.kind = 'job' and t.destination_id = ?"),
             filter("job_id", FilterValue::Id, "t.job_id = ?"),
             filter("event_id", FilterValue::Id, "t.domain_event_id = ?"),

@@ -24,7 +24,7 @@ struct Platform {
 impl Platform {
     async fn start() -> Self {
         let authority = Authority::create();
-        let keys = Sink::start_with(&authority).await;
+        let keys = Sink::start_with(&authority.certificate("localhost")).await;
         let database = SHARED.database();
         let file = authority.file().to_str().unwrap();
         let gateway = Gateway::start_with(&database.gateway_url, &[("SSL_CERT_FILE", file)]);

@@ -8,6 +8,7 @@ use crate::secrets::random;
 use crate::sql;
 use clap::Args;
 use nexus_core::envelope::signing_secret;
+use nexus_core::routing::SignatureVersion;
 use nexus_core::secret::Place;
 use serde_json::{Map, Value, json};
 use std::fs;
@@ -124,7 +125,7 @@ impl CreateFlow {
                 ],
             )
             .await?;
-        let secret = signing_secret(random()?);
+        let secret = signing_secret(SignatureVersion::V1, random()?);
         let place =
             Place { tenant_id: self.place.tenant, owner_kind: "flow", owner_id: flow_id, name: SIGNING };
         vault.put(&context.database, "", &place, secret.as_bytes(), 0.0).await?;
@@ -166,7 +167,7 @@ impl CreateSubscription {
                 ],
             )
             .await?;
-        let secret = signing_secret(random()?);
+        let secret = signing_secret(SignatureVersion::V1, random()?);
         let place = Place {
             tenant_id: self.place.tenant,
             owner_kind: "webhook_subscription",

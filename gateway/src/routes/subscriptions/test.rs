@@ -1,9 +1,10 @@
-//! A test delivery: made at once, once, and answered with what came back. It is neither queued nor logged.
+//! A test delivery: made at once, once, answered with what came back, and logged. It is not queued.
 
 use super::super::id;
 use super::super::page::single_text;
 use crate::app::App;
 use crate::auth::Administrator;
+use crate::db::Parameters;
 use crate::dispatcher::claim::{Claimed, Webhook, Work, named};
 use crate::dispatcher::request;
 use crate::dispatcher::settle::Report;
@@ -16,10 +17,12 @@ use nexus_core::error::Code;
 use nexus_core::trace::TraceContext;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::time::Duration;
+use tokio_postgres::types::{Json as SqlJson, Type};
 use uuid::Uuid;
 
 const EVENT_TYPE: &str = "subscription.test";
+/// Holds no lease: there is no delivery of it.
+const WORKER: &str = "test";
 
 /// Sends an event of type `subscription.test`, signed and with the subscription's headers as any other.
 pub async fn test(
@@ -42,7 +45,7 @@ pub async fn test(
         former_attempts: 0,
         trace_id: TraceContext::begin(Uuid::new_v4().into_bytes()).trace_id,
         url: subscription["url"].as_str().map(str::to_owned),
-        work: Work::Webhook(Box::new(Webhook {
+        work: Work::Test(Box::new(Webhook {
             domain_event_id,
             event_type: EVENT_TYPE.to_owned(),
             schema_version: 1,
@@ -51,24 +54,34 @@ pub async fn test(
             changed: Vec::new(),
             payload: json!({ "subscription_id": subscription_id }),
             created_at: now,
+            entity: None,
             headers: subscription["headers"].clone(),
             payload_version: 1,
             envelope: named(subscription["envelope"].as_str()),
-            signature: named(subscription["signature"].as_str()),
         })),
     };
-    let (result, took) = match request::prepare(&claimed, &app.configuration.current(), &app.public_url, now)
-    {
-        Ok(outgoing) => app.sender.send(outgoing).await,
-        Err(not_sent) => (Err(not_sent), Duration::ZERO),
-    };
-    let report = Report::new(&claimed, now, took, &result, 0.0);
+    let prepared = request::prepare(&claimed, &app.configuration.current(), &app.public_url, now);
+    let attempt = app.sender.attempt(prepared, now).await;
+    let report = Report::new(&claimed, &attempt, 0.0);
+    // It was made, whatever becomes of the log.
+    let parameters: &Parameters<'_> = &[
+        (&claimed.tenant_id, Type::UUID),
+        (&WORKER, Type::TEXT),
+        (&SqlJson(std::slice::from_ref(&report)), Type::JSONB),
+    ];
+    if let Err(error) = app.database.rows(sql::SETTLE, parameters).await {
+        tracing::error!(%error, delivery_id = %claimed.delivery_id, "a test delivery could not be logged");
+    }
     let told = serde_json::to_value(&report)
         .map_err(|error| Error::new(Code::Internal, format!("a report cannot be written: {error}")))?;
     Ok(Json(json!({
         "delivered": report.outcome == "succeeded",
         "delivery_id": claimed.delivery_id,
+        "trace_id": claimed.trace_id,
         "url": claimed.url,
+        "request_headers": told["request_headers"],
+        "request_bytes": told["request_bytes"],
+        "request_sha256": told["request_sha256"],
         "status_code": told["status_code"],
         "latency_ms": told["latency_ms"],
         "error_class": told["error_class"],
