@@ -2,7 +2,7 @@
 # NEXUS_PORT, NEXUS_PG_CONFIG, NEXUS_HOME and CARGO_TARGET_DIR are respected.
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down test test-long lint bench build install clean-local
+.PHONY: help run up down test test-long test-peers lint bench build install clean-local
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ test: ## Set up what is missing, build, run every test
 
 test-long: ## The same, with 500 histories in random order where `test` tries 12, and 200 kills where it does 10
 	@NEXUS_PERMUTATIONS=500 NEXUS_KILLS=200 scripts/test.sh
+
+test-peers: ## Have the official libraries of Python and Node verify our deliveries; needs python3 and npm
+	@scripts/test.sh peers
 
 lint: ## Format, clippy, dependency rule, shellcheck
 	@scripts/lint.sh

@@ -23,6 +23,7 @@ mod kills;
 mod lifecycle;
 mod mapping;
 mod mapping_platform;
+mod peers;
 mod pooler;
 mod provenance;
 mod rest;
