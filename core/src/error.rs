@@ -44,6 +44,8 @@ pub enum Code {
     AlreadyExists,
     /// What was asked for does not fit the state that the thing is in.
     WrongState,
+    /// A cursor is older than what is kept: events after it are gone.
+    CursorExpired,
     /// A defect: it says nothing about the request.
     Internal,
     /// No API key, or one that is not in force.
@@ -78,11 +80,13 @@ pub enum Code {
     IdempotencyKeyReused,
     /// A request with the same Idempotency-Key has not ended.
     RequestUnderWay,
+    /// A stream's client takes its events too slowly.
+    StreamTooSlow,
 }
 
 impl Code {
     /// Every code, in the order of `docs/errors.md`.
-    pub const ALL: [Code; 35] = [
+    pub const ALL: [Code; 37] = [
         Code::InvalidManifest,
         Code::UnknownKind,
         Code::MalformedBody,
@@ -101,6 +105,7 @@ impl Code {
         Code::NotFound,
         Code::AlreadyExists,
         Code::WrongState,
+        Code::CursorExpired,
         Code::Internal,
         Code::Unauthorized,
         Code::MissingScope,
@@ -118,6 +123,7 @@ impl Code {
         Code::RequestTimeout,
         Code::IdempotencyKeyReused,
         Code::RequestUnderWay,
+        Code::StreamTooSlow,
     ];
 
     /// The code that callers see so.
@@ -146,6 +152,7 @@ impl Code {
             Code::NotFound => "NX404",
             Code::AlreadyExists => "NX405",
             Code::WrongState => "NX406",
+            Code::CursorExpired => "NX407",
             Code::Internal => "NX500",
             Code::Unauthorized => "NX501",
             Code::MissingScope => "NX502",
@@ -163,6 +170,7 @@ impl Code {
             Code::RequestTimeout => "NX514",
             Code::IdempotencyKeyReused => "NX515",
             Code::RequestUnderWay => "NX516",
+            Code::StreamTooSlow => "NX517",
         }
     }
 }

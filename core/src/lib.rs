@@ -26,6 +26,7 @@ pub mod idempotency;
 pub mod identity;
 pub mod mapping;
 pub mod normalize;
+pub mod outbox;
 pub mod person;
 pub mod register;
 pub mod resolution;

@@ -6,8 +6,8 @@ mod subscription;
 
 pub use flow::{Change, Effective, Flow, FlowDefinition, PricingMode};
 pub use subscription::{
-    Envelope, Filter, Ordering, PAYLOAD_VERSIONS, SignatureVersion, SubscriptionDefinition, event,
-    matches_event_type,
+    Envelope, Filter, Ordering, PAYLOAD_VERSIONS, SignatureVersion, SubscriptionDefinition, check_event_type,
+    event, matches_event_type,
 };
 
 use url::Url;

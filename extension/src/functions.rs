@@ -1,10 +1,12 @@
 //! Core's rules as SQL functions.
 
 use crate::error::{Result, internal, report};
+use crate::guc;
 use crate::manifest;
 use nexus_core::connector::Connector;
 use nexus_core::identity::{self, Scope};
 use nexus_core::normalize::{Outcome, normalize_payload};
+use nexus_core::outbox;
 use nexus_core::resolution;
 use nexus_core::routing::{self, Flow, SubscriptionDefinition};
 use nexus_core::setting;
@@ -47,6 +49,16 @@ fn _derived_id(first: Uuid, second: Uuid) -> Uuid {
 #[pg_extern(immutable, parallel_safe)]
 fn _matches_event_type(patterns: Vec<String>, event_type: &str) -> bool {
     routing::matches_event_type(patterns.iter().map(String::as_str), event_type)
+}
+
+/// Whether the step from one timeline to a later one was a promotion, by the history that PostgreSQL keeps, and
+/// the operator lets promotions pass.
+#[pg_extern(volatile)]
+fn _accepts_promotion(from: i32, to: i32) -> bool {
+    // A backend's working directory is the data directory.
+    let history = || std::fs::read_to_string(format!("pg_wal/{to:08X}.history"));
+    guc::accepts_promotions()
+        && u32::try_from(from).is_ok_and(|from| history().is_ok_and(|text| outbox::is_promotion(&text, from)))
 }
 
 /// Refuses a flow's definition that cannot work, naming the place.

@@ -7,6 +7,7 @@ static TENANT_ID: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::n
 static ENVIRONMENT_ID: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static ACTOR: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static DOORBELL: GucSetting<bool> = GucSetting::<bool>::new(true);
+static ACCEPT_PROMOTIONS: GucSetting<bool> = GucSetting::<bool>::new(false);
 
 /// Registers them; called once when the library is loaded.
 pub fn register() {
@@ -42,9 +43,22 @@ pub fn register() {
         GucContext::Userset,
         GucFlags::default(),
     );
+    GucRegistry::define_bool_guc(
+        c"nexus.accept_promotions",
+        c"Whether dispatchers go on by themselves after a standby was promoted.",
+        c"For clusters whose standbys lose nothing. A restore to a point in time is never accepted by itself.",
+        &ACCEPT_PROMOTIONS,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
 }
 
 /// Whether this session's ingest wakes dispatchers by itself.
 pub fn rings_doorbell() -> bool {
     DOORBELL.get()
+}
+
+/// Whether a promotion needs nobody to accept it.
+pub fn accepts_promotions() -> bool {
+    ACCEPT_PROMOTIONS.get()
 }

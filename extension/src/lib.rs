@@ -85,6 +85,7 @@ extension_sql_file!(
     name = "mapping_versions",
     requires = ["require"]
 );
+extension_sql_file!("../../sql/functions/outbox_epoch.sql", name = "outbox_epoch", requires = ["audit"]);
 extension_sql_file!("../../sql/functions/emit.sql", name = "emit", requires = ["require"]);
 
 // The way out.

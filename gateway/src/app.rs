@@ -10,6 +10,7 @@ use crate::key_uses::KeyUses;
 use crate::listen::Doorbell;
 use crate::rate::Limiter;
 use crate::secrets::Vault;
+use crate::stream::Streams;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::Arc;
 
@@ -29,6 +30,8 @@ pub struct App {
     pub api_limit: Limiter,
     /// How many webhooks a connector may send.
     pub hook_limit: Limiter,
+    /// Sends domain events as they happen.
+    pub streams: Arc<Streams>,
     /// Makes test deliveries.
     pub sender: Sender,
     /// Public keys that platforms sign with.

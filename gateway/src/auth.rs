@@ -1,7 +1,7 @@
 //! Who is asking: API keys of a tenant's environment, and platform keys.
 
 use crate::app::App;
-use crate::configuration::KeyHash;
+use crate::configuration::{Configuration, KeyHash};
 use crate::error::Error;
 use crate::key;
 use axum::extract::{FromRequestParts, Request, State};
@@ -23,6 +23,7 @@ pub struct Caller {
     /// The environment's name.
     pub environment: String,
     api_key_id: Uuid,
+    key_hash: KeyHash,
     scopes: Vec<String>,
 }
 
@@ -59,6 +60,11 @@ impl Caller {
         format!("api_key:{}", self.api_key_id)
     }
 
+    /// Whether the key is still in force.
+    pub fn is_in_force(&self, configuration: &Configuration) -> bool {
+        configuration.api_key(&self.key_hash).is_some()
+    }
+
     /// Refuses unless the key has the scope; `admin` includes the others.
     pub fn require(self, scope: &str) -> Result<Self, Error> {
         if self.scopes.iter().any(|held| held == scope || held == "admin") {
@@ -85,6 +91,7 @@ impl Identity {
                 environment_id: key.environment_id,
                 environment: key.environment.clone(),
                 api_key_id: key.api_key_id,
+                key_hash: *hash,
                 scopes: key.scopes.clone(),
             }));
         }
@@ -218,6 +225,7 @@ mod tests {
             environment_id: Uuid::nil(),
             environment: "prod".to_owned(),
             api_key_id: Uuid::nil(),
+            key_hash: KeyHash::default(),
             scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
         };
         assert!(caller(&["read"]).require("read").is_ok());

@@ -131,6 +131,12 @@ pub struct Given {
     /// Deliveries under way at a time to one flow or subscription [default: 16]
     #[arg(long, env = "NEXUS_DESTINATION_SLOTS")]
     pub destination_slots: Option<usize>,
+    /// WebSocket streams that one tenant may have open at this process; 0: no limit [default: 100]
+    #[arg(long, env = "NEXUS_STREAMS_PER_TENANT")]
+    pub streams_per_tenant: Option<usize>,
+    /// How often a stream sends a heartbeat, and how long its client may take nothing, in seconds [default: 15]
+    #[arg(long, env = "NEXUS_STREAM_HEARTBEAT_SECONDS")]
+    pub stream_heartbeat_seconds: Option<u32>,
     /// How long a delivery stays with a dispatcher that is not heard of, in seconds [default: 60]
     #[arg(long, env = "NEXUS_LEASE_SECONDS")]
     pub lease_seconds: Option<u32>,
@@ -174,6 +180,9 @@ pub struct Settings {
     pub pool_size: usize,
     pub dispatch_slots: usize,
     pub destination_slots: usize,
+    /// 0: no limit.
+    pub streams_per_tenant: usize,
+    pub stream_heartbeat: Duration,
     pub lease: Duration,
     pub shutdown: Duration,
     pub log: LogFormat,
@@ -211,6 +220,8 @@ impl Given {
             pool_size: self.pool_size.or(other.pool_size),
             dispatch_slots: self.dispatch_slots.or(other.dispatch_slots),
             destination_slots: self.destination_slots.or(other.destination_slots),
+            streams_per_tenant: self.streams_per_tenant.or(other.streams_per_tenant),
+            stream_heartbeat_seconds: self.stream_heartbeat_seconds.or(other.stream_heartbeat_seconds),
             lease_seconds: self.lease_seconds.or(other.lease_seconds),
             shutdown_seconds: self.shutdown_seconds.or(other.shutdown_seconds),
             log: self.log.or(other.log),
@@ -251,6 +262,10 @@ impl Given {
             0 => Err(StartError::settings(format!("{name} is 0; it must be at least 1"))),
             number => Ok(number),
         };
+        let some_seconds = |name: &str, seconds: u32| {
+            at_least_one(name, usize::try_from(seconds).unwrap_or(usize::MAX))?;
+            Ok::<_, StartError>(Duration::from_secs(seconds.into()))
+        };
         Ok(Settings {
             database_url: self.database_url,
             database_ca_file: self.database_ca_file,
@@ -269,10 +284,7 @@ impl Given {
             allow_private_targets: Allowed::parse(allowed.iter().map(String::as_str))
                 .map_err(|reason| StartError::settings(format!("NEXUS_ALLOW_PRIVATE_TARGETS: {reason}")))?,
             max_body_bytes: self.max_body_bytes.unwrap_or(1 << 20),
-            read_timeout: match self.read_seconds.unwrap_or(30) {
-                0 => return Err(StartError::settings("NEXUS_READ_SECONDS is 0; it must be at least 1")),
-                seconds => Duration::from_secs(seconds.into()),
-            },
+            read_timeout: some_seconds("NEXUS_READ_SECONDS", self.read_seconds.unwrap_or(30))?,
             hook_rate: self.hook_rate.unwrap_or(5000),
             api_rate: self.api_rate.unwrap_or(500),
             tls,
@@ -283,10 +295,12 @@ impl Given {
             pool_size: at_least_one("NEXUS_POOL_SIZE", self.pool_size.unwrap_or(8))?,
             dispatch_slots: at_least_one("NEXUS_DISPATCH_SLOTS", self.dispatch_slots.unwrap_or(256))?,
             destination_slots: at_least_one("NEXUS_DESTINATION_SLOTS", self.destination_slots.unwrap_or(16))?,
-            lease: match self.lease_seconds.unwrap_or(60) {
-                0 => return Err(StartError::settings("NEXUS_LEASE_SECONDS is 0; it must be at least 1")),
-                seconds => Duration::from_secs(seconds.into()),
-            },
+            streams_per_tenant: self.streams_per_tenant.unwrap_or(100),
+            stream_heartbeat: some_seconds(
+                "NEXUS_STREAM_HEARTBEAT_SECONDS",
+                self.stream_heartbeat_seconds.unwrap_or(15),
+            )?,
+            lease: some_seconds("NEXUS_LEASE_SECONDS", self.lease_seconds.unwrap_or(60))?,
             shutdown: Duration::from_secs(self.shutdown_seconds.unwrap_or(20)),
             log: self.log.unwrap_or(LogFormat::Text),
             log_level: self.log_level.unwrap_or_else(|| "info".to_owned()),
@@ -325,6 +339,7 @@ impl Settings {
     /// The settings as `nexus.toml` would hold them, secrets masked; what is not set is left out.
     pub fn masked(&self) -> toml::Table {
         let number = |number: usize| toml::Value::from(i64::try_from(number).unwrap_or(i64::MAX));
+        let seconds = |time: Duration| toml::Value::from(i64::try_from(time.as_secs()).unwrap_or(i64::MAX));
         let path = |path: &PathBuf| path.display().to_string().into();
         let role = |role: &Role| match role {
             Role::Api => "api".into(),
@@ -334,7 +349,7 @@ impl Settings {
             LogFormat::Text => "text",
             LogFormat::Json => "json",
         };
-        let settings: [(&str, Option<toml::Value>); 25] = [
+        let settings: [(&str, Option<toml::Value>); 27] = [
             ("database_url", self.database_url.as_ref().map(|url| masked_url(url).into())),
             ("database_ca_file", self.database_ca_file.as_ref().map(path)),
             ("listen_url", self.listen_url.as_ref().map(|url| masked_url(url).into())),
@@ -347,7 +362,7 @@ impl Settings {
             ("master_key_file", self.master_key_file.as_ref().map(path)),
             ("allow_private_targets", Some(self.allow_private_targets.names().into())),
             ("max_body_bytes", Some(number(self.max_body_bytes))),
-            ("read_seconds", Some(i64::try_from(self.read_timeout.as_secs()).unwrap_or(i64::MAX).into())),
+            ("read_seconds", Some(seconds(self.read_timeout))),
             ("hook_rate", Some(i64::from(self.hook_rate).into())),
             ("api_rate", Some(i64::from(self.api_rate).into())),
             ("tls_cert", self.tls.as_ref().map(|(certificate, _)| path(certificate))),
@@ -356,8 +371,10 @@ impl Settings {
             ("pool_size", Some(number(self.pool_size))),
             ("dispatch_slots", Some(number(self.dispatch_slots))),
             ("destination_slots", Some(number(self.destination_slots))),
-            ("lease_seconds", Some(i64::try_from(self.lease.as_secs()).unwrap_or(i64::MAX).into())),
-            ("shutdown_seconds", Some(i64::try_from(self.shutdown.as_secs()).unwrap_or(i64::MAX).into())),
+            ("streams_per_tenant", Some(number(self.streams_per_tenant))),
+            ("stream_heartbeat_seconds", Some(seconds(self.stream_heartbeat))),
+            ("lease_seconds", Some(seconds(self.lease))),
+            ("shutdown_seconds", Some(seconds(self.shutdown))),
             ("log", Some(log.into())),
             ("log_level", Some(self.log_level.clone().into())),
         ];

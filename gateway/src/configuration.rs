@@ -209,6 +209,11 @@ impl Live {
         Arc::clone(&self.current.borrow())
     }
 
+    /// The configuration in force, and those to come.
+    pub fn changes(&self) -> watch::Receiver<Arc<Configuration>> {
+        self.current.subscribe()
+    }
+
     /// Whether the gateway can do its work.
     pub fn readiness(&self) -> Readiness {
         self.readiness.borrow().clone()

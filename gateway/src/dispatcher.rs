@@ -95,9 +95,10 @@ impl Dispatcher {
         let this = Arc::clone(&self);
         helpers.spawn(async move { this.renew_leases().await });
 
+        let mut rings = self.doorbell.hear();
         while !*stop.borrow() {
             tokio::select! {
-                () = self.doorbell.rung() => {}
+                () = rings.rung() => {}
                 () = sleep(POLL_INTERVAL) => {}
                 _ = stop.wait_for(|stopped| *stopped) => break,
             }

@@ -91,7 +91,8 @@ pub const fn status(code: Code) -> StatusCode {
         Code::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         Code::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-        Code::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+        Code::RequestTimeout | Code::StreamTooSlow => StatusCode::REQUEST_TIMEOUT,
+        Code::CursorExpired => StatusCode::GONE,
         Code::InvalidManifest
         | Code::MalformedBody
         | Code::MappingFailed

@@ -8,7 +8,7 @@ use crate::error::Chain;
 use crate::sql;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
 /// NOTIFY takes a lock on the whole instance at commit, so it is sent this seldom, however much comes in.
@@ -16,28 +16,44 @@ const RING_INTERVAL: Duration = Duration::from_millis(10);
 const RECONNECT_FIRST: Duration = Duration::from_millis(500);
 const RECONNECT_LAST: Duration = Duration::from_secs(30);
 
-/// Wakes the dispatcher of this process at once, and those of others soon.
+/// Wakes who waits in this process at once, and in others soon.
 #[derive(Debug, Default)]
 pub struct Doorbell {
-    here: Notify,
+    /// How often it has rung.
+    here: watch::Sender<u64>,
     elsewhere: Notify,
 }
 
+/// What somebody who waits hears of the doorbell.
+pub struct Rings(watch::Receiver<u64>);
+
+impl Rings {
+    /// Waits for a ring. One that came since the last time counts; the first time does not wait.
+    pub async fn rung(&mut self) {
+        if self.0.changed().await.is_err() {
+            // Without a doorbell nothing rings: whoever waits polls.
+            std::future::pending().await
+        }
+    }
+}
+
 impl Doorbell {
-    /// There may be work, for any dispatcher.
+    /// There may be work, for anybody.
     pub fn ring(&self) {
-        self.here.notify_one();
+        self.ring_here();
         self.elsewhere.notify_one();
     }
 
-    /// There may be work for the dispatcher of this process.
+    /// There may be work for this process.
     pub fn ring_here(&self) {
-        self.here.notify_one();
+        self.here.send_modify(|rings| *rings = rings.wrapping_add(1));
     }
 
-    /// Waits for a ring. One that came before counts.
-    pub async fn rung(&self) {
-        self.here.notified().await;
+    /// Hears it from now on.
+    pub fn hear(&self) -> Rings {
+        let mut rings = self.here.subscribe();
+        rings.mark_changed();
+        Rings(rings)
     }
 
     /// Rings for other processes, for ever: one empty NOTIFY for all rings of an interval.

@@ -22,6 +22,7 @@ mod key_uses;
 mod listen;
 mod metrics;
 mod openapi;
+mod outbox;
 mod rate;
 mod router;
 mod routes;
@@ -29,6 +30,7 @@ mod secrets;
 mod serve;
 mod shutdown;
 mod sql;
+mod stream;
 
 use clap::Parser as _;
 use std::process::ExitCode;

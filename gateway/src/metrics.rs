@@ -27,6 +27,20 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_histogram!("nexus_delivery_seconds", "Time from sending to answer, by kind");
     describe_gauge!("nexus_dispatch_in_flight", "Attempts under way");
     describe_gauge!("nexus_dispatch_parked", "Deliveries leased and waiting for a slot of their destination");
+    describe_gauge!("nexus_streams", "WebSocket streams that are open");
+    describe_counter!("nexus_stream_events_total", "Domain events sent by streams");
+    describe_counter!(
+        "nexus_streams_ended_total",
+        "Streams that ended, by reason: left, slow, silent, revoked, stopping, failed"
+    );
+    describe_gauge!(
+        "nexus_outbox_lag_seconds",
+        "For how long the oldest running transaction has been holding readers of the outbox back"
+    );
+    describe_gauge!(
+        "nexus_outbox_epoch_accepted",
+        "1, or 0 while deliveries wait for nexus admin accept-epoch after a restore or promotion"
+    );
     describe_gauge!(
         "nexus_configuration_age_seconds",
         "How long ago the configuration was known to be the database's"
@@ -75,6 +89,23 @@ pub fn delivery(
 pub fn dispatching(in_flight: usize, parked: usize) {
     gauge!("nexus_dispatch_in_flight").set(in_flight as f64);
     gauge!("nexus_dispatch_parked").set(parked as f64);
+}
+
+pub fn streams(open: usize) {
+    gauge!("nexus_streams").set(open as f64);
+}
+
+pub fn streamed() {
+    counter!("nexus_stream_events_total").increment(1);
+}
+
+pub fn stream_ended(reason: &'static str) {
+    counter!("nexus_streams_ended_total", "reason" => reason).increment(1);
+}
+
+pub fn outbox(lag: Duration, is_accepted: bool) {
+    gauge!("nexus_outbox_lag_seconds").set(lag.as_secs_f64());
+    gauge!("nexus_outbox_epoch_accepted").set(f64::from(u8::from(is_accepted)));
 }
 
 pub fn configuration_age(age: Duration) {

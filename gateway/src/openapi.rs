@@ -75,6 +75,16 @@ impl Documented {
         self.on(HttpMethod::Get, MethodFilter::GET, path, handler, about)
     }
 
+    /// Adds a WebSocket: a GET that is upgraded, and over HTTP/2 a CONNECT.
+    pub fn socket<H: Handler<T, Arc<App>>, T: 'static>(
+        self,
+        path: &str,
+        handler: H,
+        about: Description,
+    ) -> Self {
+        self.on(HttpMethod::Get, MethodFilter::GET.or(MethodFilter::CONNECT), path, handler, about)
+    }
+
     /// Adds a POST.
     pub fn post<H: Handler<T, Arc<App>>, T: 'static>(
         self,
@@ -407,6 +417,7 @@ mod tests {
             "post /api/v1/portal/webhooks/{subscription_id}/test",
             "post /api/v1/integrations/events/{event_id}/replay",
             "get /api/v1/activity",
+            "get /api/v1/webhooks/stream",
         ] {
             assert!(found.contains(expected), "{expected} is not described");
         }

@@ -11,6 +11,7 @@ pub mod jobs;
 pub mod lists;
 pub mod page;
 pub mod replay;
+pub mod stream;
 pub mod subscriptions;
 pub mod survivorship;
 pub mod tenants;

@@ -14,7 +14,8 @@ use crate::key_uses::KeyUses;
 use crate::listen::Doorbell;
 use crate::rate::Limiter;
 use crate::secrets::Vault;
-use crate::{http, metrics, router, shutdown, sql};
+use crate::stream::Streams;
+use crate::{http, metrics, outbox, router, shutdown, sql};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -66,11 +67,15 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
 
     let sender = Sender::new(settings.allow_private_targets.clone())?;
     let keys = Keys::new(sender.clone());
+    if let Some(url) = settings.listen_url.as_ref().filter(|_| settings.doorbell) {
+        let target = Target::new(url, settings.database_ca_file.as_deref())?;
+        background.spawn(Arc::clone(&doorbell).listen(target));
+    }
+    background.spawn(outbox::watch(database.clone()));
+    let streams = Streams::new(database.clone(), Arc::clone(&configuration), stop.clone(), &settings);
+    let (feeding, rings) = (Arc::clone(&streams), doorbell.hear());
+    background.spawn(async move { feeding.feed(rings).await });
     let dispatcher = if settings.roles.contains(&Role::Dispatcher) {
-        if let Some(url) = settings.listen_url.as_ref().filter(|_| settings.doorbell) {
-            let target = Target::new(url, settings.database_ca_file.as_deref())?;
-            background.spawn(Arc::clone(&doorbell).listen(target));
-        }
         let dispatcher = Dispatcher::new(
             database.clone(),
             Arc::clone(&configuration),
@@ -97,6 +102,7 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
         doorbell,
         api_limit: Limiter::new("api-key", settings.api_rate),
         hook_limit: Limiter::new("connector", settings.hook_rate),
+        streams,
         sender,
         keys,
         key_uses: Arc::clone(&key_uses),
@@ -134,7 +140,7 @@ async fn serve_http(
     app: App,
     stop: shutdown::Stop,
 ) {
-    let ingest = Arc::clone(&app.ingest);
+    let (ingest, streams) = (Arc::clone(&app.ingest), Arc::clone(&app.streams));
     let mut workers = JoinSet::new();
     for _ in 0..settings.ingest_connections {
         let ingest = Arc::clone(&ingest);
@@ -149,8 +155,13 @@ async fn serve_http(
         let _ = cut_off.wait_for(|stopped| *stopped).await;
         tokio::time::sleep(settings.shutdown).await;
     };
+    // Streams are no requests any more: they take their leave by themselves.
+    let served = async {
+        server.await;
+        streams.ended().await;
+    };
     tokio::select! {
-        () = server => {}
+        () = served => {}
         () = deadline => tracing::warn!("requests were cut off: they took longer than NEXUS_SHUTDOWN_SECONDS"),
     }
     if timeout(settings.shutdown, ingest.close()).await.is_err() {

@@ -204,7 +204,30 @@ pub const SET_SURVIVORSHIP: &str = "select nexus.set_survivorship($1, $2, $3, $4
 
 /// The outbox after a cursor.
 pub const DOMAIN_EVENTS: &str = "select (to_jsonb(e) - 'cursor')::text, e.cursor
-    from nexus.read_domain_events($1, $3, $4) e where e.environment_id = $2";
+    from nexus.read_domain_events($1, $3, $4, $2) e";
+/// Refuses a cursor from which one cannot go on; the latest one.
+pub const CHECK_CURSOR: &str = "select nexus.latest_cursor(), count(e)
+    from nexus.read_domain_events($1, $3, 0, $2) e";
+/// A page of the outbox for streams: as much as $6 bytes, and of types that are not wanted only the place. A row
+/// without an event if there is none.
+pub const OUTBOX_PAGE: &str = "select s.latest, p.*
+    from (select nexus.latest_cursor() as latest) s
+    left join lateral (
+        select w.*, count(*) over () as found,
+               sum(pg_column_size(w.payload)) over (order by w.ordinality) - pg_column_size(w.payload) as bytes_before
+        from (select e.ordinality, e.cursor, e.domain_event_id, e.event_type, e.schema_version, e.entity_version,
+                     e.dedupe_key, e.changed, e.trace_id, e.created_at,
+                     case when $5::text[] is null or nexus._matches_event_type($5, e.event_type) then e.payload end as payload
+              from nexus.read_domain_events($1, $3, $4, $2) with ordinality e) w
+    ) p on p.bytes_before is null or p.bytes_before < $6
+    order by p.ordinality";
+/// Which streams have something to read.
+pub const OUTBOX_NEWS: &str = "select latest, news from nexus.outbox_news($1, $2, $3, $4)";
+/// Where the outbox stands.
+pub const OUTBOX_STATUS: &str =
+    "select epoch, is_accepted, readable_before, next_xact_id from nexus.outbox_status()";
+/// Lets dispatchers send in the current epoch.
+pub const ACCEPT_EPOCH: &str = "select nexus.accept_epoch()";
 /// An event's body, which is bytes and not JSON.
 pub const EVENT_BODY: &str = "select e.body from nexus.event e
     where e.tenant_id = $1 and e.environment_id = $2 and e.event_id = $3";

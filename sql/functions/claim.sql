@@ -20,6 +20,9 @@ declare
     claimed uuid[];
 begin
     perform nexus._require_platform($1);
+    if not nexus._is_accepted() then
+        return;
+    end if;
     -- Deliveries of paused subscriptions are laid aside, so that the head of the queue is what can be sent. The lock
     -- makes resuming wait, which then finds them.
     while exists (select from nexus.webhook_subscription s where s.tenant_id = $1 and s.status = 'paused') loop

@@ -5,6 +5,9 @@ set plan_cache_mode to force_generic_plan
 as $$
 begin
     perform nexus._require_role('nexus_gateway');
+    if not nexus._is_accepted() then
+        return;
+    end if;
     -- A loose index scan: one probe per tenant with deliveries, however many deliveries each has.
     return query
     with recursive each_tenant(id) as (

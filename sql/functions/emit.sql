@@ -3,11 +3,12 @@ language plpgsql
 set search_path to pg_catalog, nexus, pg_temp
 as $$
 declare
+    current_epoch constant integer := nexus._epoch();
     queued integer;
 begin
     insert into nexus.domain_event (tenant_id, domain_event_id, environment_id, epoch, event_type, dedupe_key,
                                     entity_kind, entity_id, entity_version, changed, payload, trace_id, event_id, created_at)
-    select $1, e.domain_event_id, e.environment_id, (select max(o.epoch) from nexus.outbox_epoch o), e.event_type,
+    select $1, e.domain_event_id, e.environment_id, current_epoch, e.event_type,
            e.dedupe_key, e.entity_kind, e.entity_id, e.entity_version, e.changed, e.payload, e.trace_id, e.event_id, now()
     from jsonb_to_recordset($2) as e(
         domain_event_id uuid, environment_id uuid, event_type text, dedupe_key text, entity_kind text, entity_id uuid,

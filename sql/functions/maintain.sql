@@ -58,6 +58,10 @@ begin
               < now() at time zone 'UTC' - make_interval(days => nexus._platform_setting(parent.relname || '_retention_days')::integer)
         order by p.relname
     loop
+        if old.parent = 'domain_event' then
+            perform nexus._raise_outbox_floor(
+                (to_date(right(old.partition, 7), 'YYYY_MM') + interval '1 month') at time zone 'UTC');
+        end if;
         execute format('drop table nexus.%I', old.partition);
         action := 'partition.dropped';
         detail := jsonb_build_object('table', old.parent, 'partition', old.partition);

@@ -41,24 +41,3 @@ begin
 end;
 $$;
 comment on function nexus._create_partitions(integer) is 'Makes the monthly partitions of all history up to so many months ahead; how many were missing.';
-
-create function nexus._begin_epoch() returns integer
-language plpgsql
-set search_path to pg_catalog, nexus, pg_temp
-as $$
-declare
-    here record;
-    known nexus.outbox_epoch;
-begin
-    select s.system_identifier, c.timeline_id into here from pg_control_system() s, pg_control_checkpoint() c;
-    select * into known from nexus.outbox_epoch o order by o.epoch desc limit 1;
-    if known.epoch is null
-       or known.system_identifier <> here.system_identifier or known.timeline <> here.timeline_id then
-        insert into nexus.outbox_epoch (epoch, system_identifier, timeline)
-        values (coalesce(known.epoch, 0) + 1, here.system_identifier, here.timeline_id);
-    end if;
-    return (select max(o.epoch) from nexus.outbox_epoch o);
-end;
-$$;
-comment on function nexus._begin_epoch() is
-    'Begins a new epoch of the outbox where the database stands on another cluster or timeline than before; the current epoch.';

@@ -12,7 +12,7 @@ declare
         'erase_customer', 'normalize', 'trace', 'read_domain_events', 'explain_routing', 'effective_settings',
         '_flow_refusal', '_flow_settings', '_connector_settings', '_manifest_version', '_platform_setting', 'field_lineage',
         'birth_id', 'uuid_v7', 'merge', 'unmerge', 'rebuild', 'provenance', '_provenance', 'current_entity', 'entity_at', 'history',
-        'dbt_sources'];
+        'dbt_sources', 'latest_cursor', '_matches_event_type'];
     for_gateways constant text[] := for_tenants || array['gateway_configuration', 'due_tenants', 'claim', 'settle',
         'renew_leases', 'release_leases', 'complete_job', 'retry_job', 'cancel_job', 'update_subscription',
         'delete_subscription', 'replay', 'replay_page', 'create_tenant', 'create_connector', 'create_flow',
@@ -20,9 +20,10 @@ declare
         'api_keys', 'touch_api_keys', 'tenants', 'update_tenant', 'delete_tenant', 'update_connector', 'delete_connector',
         'update_flow', 'delete_flow', 'begin_request', 'end_request', 'reprocess', 'preview_mapping',
         'register_connector_type', 'set_setting', 'use_connector_type_version', 'maintain', 'readiness',
-        '_pending_migrations', 'data_keys_to_rewrap', 'rewrap_data_key', 'set_survivorship', 'follow_moves'];
+        '_pending_migrations', 'data_keys_to_rewrap', 'rewrap_data_key', 'set_survivorship', 'follow_moves', 'outbox_status',
+        'outbox_news'];
     for_admins constant text[] := for_gateways || array['put_platform_key', 'revoke_platform_key', 'bind_role', 'unbind_role',
-        'drop_groups', '_audit', '_actor', '_tenant_tables'];
+        'drop_groups', 'accept_epoch', '_audit', '_actor', '_tenant_tables'];
 begin
     -- Partitions are made by maintain(), which runs as nexus_system, and belong to the owner of their parents.
     if not pg_has_role('nexus_system', 'nexus_owner', 'member') then

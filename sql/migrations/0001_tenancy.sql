@@ -3,15 +3,18 @@
 comment on table nexus.schema_migration is 'The migrations applied, by name.';
 
 create table nexus.tenant (
-    tenant_id  uuid primary key,
-    slug       text not null,
-    name       text not null,
-    is_active  boolean not null default true,
-    created_at timestamptz not null default now(),
+    tenant_id    uuid primary key,
+    slug         text not null,
+    name         text not null,
+    is_active    boolean not null default true,
+    created_at   timestamptz not null default now(),
+    outbox_floor text,
     constraint tenant_slug_form check (slug ~ '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$')
 );
 comment on table nexus.tenant is 'A customer of the platform. Nothing of one tenant is visible to another.';
 comment on column nexus.tenant.slug is 'Short name for URLs and commands, unique over all tenants; see tenant_slug.';
+comment on column nexus.tenant.outbox_floor is
+    'The cursor of the last domain event that retention took: who stands before it has missed something.';
 comment on column nexus.tenant.is_active is 'False stops ingest, delivery and keys of this tenant; its data stays.';
 
 -- A global table, because uniqueness over all tenants cannot be a constraint of a table that shards by tenant.

@@ -4,10 +4,13 @@ create table nexus.outbox_epoch (
     epoch             integer primary key,
     system_identifier bigint not null,
     timeline          integer not null,
-    began_at          timestamptz not null default now()
+    began_at          timestamptz not null default now(),
+    accepted_at       timestamptz
 );
 comment on table nexus.outbox_epoch is
     'Rises when the outbox stands on another cluster or timeline than before, where transaction ids start anew.';
+comment on column nexus.outbox_epoch.accepted_at is
+    'Since when dispatchers may send: what stands in the queue may have been sent before a restore, so an operator says so.';
 
 create table nexus.domain_event (
     tenant_id       uuid not null,

@@ -95,12 +95,46 @@ impl Cluster {
         let dir = RUN.dir.join(format!("cluster-{name}"));
         let options = format!("max_connections = 300\n{options}");
         run_script(&["start", dir.to_str().unwrap()], &options);
-        let environment = script(&["env", dir.to_str().unwrap()])
-            .lines()
-            .filter_map(|line| line.split_once('='))
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect();
+        let environment = environment_of(&dir);
         Self { dir, environment, gateway_password: Uuid::new_v4().simple().to_string() }
+    }
+
+    /// A copy of the whole cluster, as a backup is made. It does not run yet.
+    pub fn backup(&self, name: &str) -> Self {
+        let dir = RUN.dir.join(format!("cluster-{name}"));
+        let (host, port, password) =
+            (&self.environment["PGHOST"], &self.environment["PGPORT"], &self.environment["PGPASSWORD"]);
+        // The log is fetched where the backup is recovered.
+        let script = r#"source "$1/scripts/environment.sh"
+            install -d -m 0700 -o "$SERVER_USER" "$2"
+            as_server_user cp "$3/password" "$2/password"
+            as_server_user "$PG_BINDIR/pg_basebackup" --pgdata="$2/data" --checkpoint=fast --wal-method=none \
+                --no-manifest --dbname="$4""#;
+        let url = format!("postgres://postgres:{password}@{host}:{port}/postgres");
+        bash(script, &[&RUN.checkout, &dir, &self.dir, Path::new(&url)]);
+        Self { dir, environment: HashMap::new(), gateway_password: self.gateway_password.clone() }
+    }
+
+    /// Starts a backup and recovers it from its origin's log, with these lines of `postgresql.conf`: to its end, as
+    /// a standby is promoted, or to the target that they name. Returns when it can be written to.
+    pub async fn recover_from(&mut self, origin: &Self, settings: &str) {
+        let settings =
+            format!("restore_command = 'cp {}/data/pg_wal/%f %p'\n{settings}\n", origin.dir.display());
+        let prepare = r#"source "$1/scripts/environment.sh"
+            as_server_user tee -a "$2/data/postgresql.auto.conf" <<<"$3" >/dev/null
+            as_server_user touch "$2/data/recovery.signal""#;
+        bash(prepare, &[&RUN.checkout, &self.dir, Path::new(&settings)]);
+        script(&["start", self.dir.to_str().unwrap()]);
+        self.environment = environment_of(&self.dir);
+        crate::wait::until("the cluster is recovered", async || {
+            self.run("psql", "postgres", &["--no-psqlrc", "-Atc", "select pg_is_in_recovery()"]).trim() == "f"
+        })
+        .await;
+    }
+
+    /// The copy here of a database of the cluster that this one is a backup of.
+    pub fn the_same(&self, database: &Database) -> Database {
+        self.address(database.name.clone())
     }
 
     /// Stops the server, as an operator would.
@@ -167,6 +201,10 @@ impl Cluster {
     fn database_from(&self, template: &str) -> Database {
         let name = format!("nexus_{}", Uuid::new_v4().simple());
         self.psql("postgres", &["-c", &format!("create database {name} template {template}")]);
+        self.address(name)
+    }
+
+    fn address(&self, name: String) -> Database {
         let (host, port) = (&self.environment["PGHOST"], &self.environment["PGPORT"]);
         let (password, gateway_password) = (&self.environment["PGPASSWORD"], &self.gateway_password);
         Database {
@@ -223,6 +261,20 @@ pub async fn connect(url: &str) -> Client {
 /// A port nobody listens on.
 pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap().port()
+}
+
+fn environment_of(dir: &Path) -> HashMap<String, String> {
+    script(&["env", dir.to_str().unwrap()])
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+/// Runs a script, with arguments from `$1` on.
+fn bash(script: &str, arguments: &[&Path]) {
+    let output = Command::new("bash").args(["-euc", script, "bash"]).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 fn script(arguments: &[&str]) -> String {

@@ -14,5 +14,6 @@ pub mod rogue;
 pub mod shop;
 pub mod sink;
 pub mod site;
+pub mod stream;
 pub mod tenant;
 pub mod wait;

@@ -4,6 +4,7 @@ use crate::cluster::Database;
 use crate::gateway::{Gateway, admin};
 use crate::shop::Webhook;
 use crate::sink::Sink;
+use crate::stream::Stream;
 use crate::tenant::{Connector, Tenant};
 use crate::wait::{eventually, until};
 use reqwest::header::HeaderMap;
@@ -175,6 +176,28 @@ impl<'a> Site<'a> {
     /// Any method with another key and JSON.
     pub async fn call(&self, method: Method, path: &str, api_key: &str, body: &Value) -> Answer {
         answer(self.request(method, path).header("x-api-key", api_key).json(body)).await
+    }
+
+    /// Opens a stream with another key; the status if it is refused.
+    pub async fn stream_as(&self, api_key: &str, query: &str) -> Result<Stream, u16> {
+        Stream::open(&self.base_url, query, api_key).await
+    }
+
+    /// Opens a stream with the site's key.
+    pub async fn stream(&self, query: &str) -> Stream {
+        self.stream_as(&self.api_key, query).await.expect("a stream opens")
+    }
+
+    /// The tenant and its environment prod: where its events are.
+    pub fn prod(&self) -> (Uuid, Uuid) {
+        (self.tenant.tenant_id, self.tenant.prod)
+    }
+
+    /// A metric of the gateway, as `/metrics` names it.
+    pub async fn metric(&self, name: &str) -> Option<f64> {
+        let metrics = answer(self.request(Method::GET, "/metrics")).await;
+        let text = metrics.body.as_str().expect("text");
+        text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
     }
 
     /// A request without a key.

@@ -23,6 +23,7 @@ mod kills;
 mod lifecycle;
 mod mapping;
 mod mapping_platform;
+mod outbox;
 mod peers;
 mod pooler;
 mod provenance;
@@ -30,6 +31,7 @@ mod rest;
 mod restore;
 mod rotation;
 mod schema;
+mod stream;
 mod subscriptions;
 mod tenant_life;
 

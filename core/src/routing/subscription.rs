@@ -133,17 +133,21 @@ fn check_patterns(event_types: &[String]) -> Result<(), Error> {
         return Err(invalid("a subscription needs at least one event type").at("$.event_types"));
     }
     for (place, pattern) in event_types.iter().enumerate() {
-        let is_word = |word: &str| {
-            !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
-        };
-        let stem = pattern.strip_suffix(".*").unwrap_or(pattern);
-        if pattern != "*" && !stem.split('.').all(is_word) {
-            return Err(invalid(format!("\"{pattern}\" is no event type or pattern"))
-                .at(format!("$.event_types[{place}]"))
-                .hint("write a type such as order.created, a family such as order.*, or *"));
-        }
+        check_event_type(pattern).map_err(|error| error.at(format!("$.event_types[{place}]")))?;
     }
     Ok(())
+}
+
+/// Checks a pattern of event types, as [`matches_event_type`] reads it.
+pub fn check_event_type(pattern: &str) -> Result<(), Error> {
+    let is_word =
+        |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    let stem = pattern.strip_suffix(".*").unwrap_or(pattern);
+    if pattern == "*" || stem.split('.').all(is_word) {
+        return Ok(());
+    }
+    Err(invalid(format!("\"{pattern}\" is no event type or pattern"))
+        .hint("write a type such as order.created, a family such as order.*, or *"))
 }
 
 /// Whether one of a subscription's patterns covers the event type: `*`, the type itself, or `family.*`.

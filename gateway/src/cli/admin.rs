@@ -92,6 +92,8 @@ enum Command {
     Reprocess(reprocess::Reprocess),
     /// Send domain events again, under the same ids and dedupe keys
     Replay(replay::Replay),
+    /// Let deliveries go on after a restore or a promotion: also what may have been sent before it
+    AcceptEpoch,
     /// Print sources.yml for dbt: tables and views with their descriptions and tests
     DbtSources,
     /// Run the regular upkeep now
@@ -141,6 +143,7 @@ impl Command {
             Self::RegisterConnectorType(command) => command.run(context).await,
             Self::Reprocess(command) => command.run(context).await,
             Self::Replay(command) => command.run(context).await,
+            Self::AcceptEpoch => accept_epoch(context).await,
             Self::DbtSources => dbt_sources(context).await,
             Self::Maintain => maintain(context).await,
         }
@@ -213,6 +216,11 @@ async fn dbt_sources(context: &Context) -> Result<Value, StartError> {
     let text: String = context.value(sql::DBT_SOURCES, &[]).await?;
     super::print(text.trim_end())?;
     Ok(Value::Null)
+}
+
+async fn accept_epoch(context: &Context) -> Result<Value, StartError> {
+    let epoch: i32 = context.value(sql::ACCEPT_EPOCH, &[]).await?;
+    Ok(json!({ "epoch": epoch }))
 }
 
 async fn maintain(context: &Context) -> Result<Value, StartError> {

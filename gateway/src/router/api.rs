@@ -3,8 +3,8 @@
 use crate::openapi::Access::{AnyKey, Platform, Scope, Signed};
 use crate::openapi::{Documented, about, anything, limit, string, subscription};
 use crate::routes::{
-    api_keys, catalogue, connectors, events, flows, golden, jobs, lists, replay, subscriptions, survivorship,
-    tenants,
+    api_keys, catalogue, connectors, events, flows, golden, jobs, lists, replay, stream, subscriptions,
+    survivorship, tenants,
 };
 use crate::sql;
 
@@ -438,6 +438,14 @@ fn history(paths: Documented) -> Documented {
             "/integrations/events",
             events::domain_events,
             on("integrations", "List domain events, oldest first").pages(anything()),
+        )
+        .socket(
+            "/webhooks/stream",
+            stream::stream,
+            on("integrations", "Stream domain events as they happen, by WebSocket")
+                .query("after", string(None))
+                .query("types", string(None))
+                .ends(101, "The stream: a JSON text message an event, with its cursor"),
         )
         .post(
             "/integrations/events/{event_id}/replay",

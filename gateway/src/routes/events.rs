@@ -1,6 +1,7 @@
 //! Inbound events with their bodies, read again, and where they went; traces, and domain events of the outbox.
 
 use super::page::{default_limit, limit, page_of, single_text};
+use super::stream::cursor;
 use super::{JsonText, id};
 use crate::app::App;
 use crate::auth::{Caller, Reader, Writer};
@@ -111,10 +112,7 @@ pub async fn domain_events(
     for (name, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
         match name.as_ref() {
             "limit" => most = limit(&value)?,
-            "cursor" | "after" if is_cursor(&value) => after = Some(value.into_owned()),
-            "cursor" | "after" => {
-                return Err(Error::parameter(&name, format!("{value:?} is no cursor of this list")));
-            }
+            "cursor" | "after" => after = Some(cursor(&name, &value)?.to_string()),
             name => {
                 return Err(Error::parameter(name, format!("this list has no parameter {name:?}"))
                     .hint("it has limit, cursor"));
@@ -133,9 +131,4 @@ pub async fn domain_events(
     let items = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<&str>, _>>()?;
     let last: Option<&str> = rows.last().map(|row| row.try_get(1)).transpose()?;
     Ok(page_of(&items, last.or(after.as_deref())))
-}
-
-/// `epoch.transaction.id`, which the database checks further.
-fn is_cursor(text: &str) -> bool {
-    text.len() < 80 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'))
 }
