@@ -15,6 +15,7 @@ async fn a_restored_cluster_is_closed_until_migrated_and_then_as_before() {
     let (tenant_id, dump) = (own.tenant.tenant_id, SHARED.dump(&database));
     let before = read_outbox(&admin, tenant_id, None).await;
     let (middle, _) = before[before.len() / 2].clone();
+    assert!(due_tenants(&connect(&database.gateway_url).await).await > 0);
 
     let cluster = Cluster::start_empty("restored", "");
     let restored = cluster.empty_database();
@@ -59,6 +60,11 @@ async fn a_restored_cluster_is_closed_until_migrated_and_then_as_before() {
     let epoch = |(cursor, _): &(String, Uuid)| cursor.split('.').next().unwrap().parse::<i32>().unwrap();
     assert!(!new.is_empty() && new.iter().all(|event| epoch(event) > epoch(&old[0])), "{new:?}");
 
+    // What waits may have been sent before: nothing goes out until an operator says so.
+    assert_eq!(due_tenants(&gateway).await, 0);
+    let epoch: i32 = admin.query_one("select nexus.accept_epoch()", &[]).await.unwrap().get(0);
+    assert!(epoch == 2 && due_tenants(&gateway).await > 0);
+
     // Logins are the cluster's: they are made and bound anew.
     for home in [&mut own, &mut other] {
         home.analyst = home.tenant.analyst(&restored, &admin, None).await;
@@ -66,6 +72,10 @@ async fn a_restored_cluster_is_closed_until_migrated_and_then_as_before() {
     }
     admin.batch_execute("analyze").await.unwrap();
     attack_by_sql(&restored, &admin, &own, &other, None).await;
+}
+
+async fn due_tenants(gateway: &Client) -> usize {
+    gateway.query("select from nexus.due_tenants(10)", &[]).await.unwrap().len()
 }
 
 /// The cursors and ids of a tenant's domain events, in the outbox's order.
