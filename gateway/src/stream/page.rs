@@ -121,6 +121,7 @@ fn message(outbox: &Outbox, row: &Row, payload: &Value, cursor: Cursor) -> Resul
             trace_id: row.try_get("trace_id")?,
             changed: &changed,
             data: payload,
+            entity: None,
         },
         cursor: cursor.to_string(),
     };
