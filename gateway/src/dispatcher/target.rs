@@ -277,7 +277,7 @@ mod tests {
         assert_eq!(local.names(), ["127.0.0.0/8", "::1/128"]);
         // One address of every /16, and beside the edges of what is allowed.
         let mut addresses: Vec<IpAddr> = (0..=u16::MAX)
-            .map(|half| IpAddr::V4(Ipv4Addr::from_bits(u32::from(half) << 16 | 0x0101)))
+            .map(|half| IpAddr::V4(Ipv4Addr::from_bits((u32::from(half) << 16) | 0x0101)))
             .collect();
         addresses.extend(
             [
