@@ -1,8 +1,13 @@
 -- Copies of what a few webhooks left. Each id becomes another, the same for all who name it, at the same time.
 
+-- A UUIDv7 stays at its time; of others the beginning changes, so that copies are spread over an index as all are.
 create function bench.other(id uuid, copy integer) returns uuid
 language sql immutable parallel safe as $$
-    select (left(id::text, 15) || substr(md5(id::text || copy)::uuid::text, 16))::uuid
+    select case substr(id::text, 15, 1)
+        when '7' then overlay(id::text placing lpad(to_hex(copy), 8, '0') from 29 for 8)
+        else overlay(id::text placing lpad(to_hex(
+            ((copy # (hashtext(id::text)::bigint & 4294967295)) * 1540483477) & 4294967295), 8, '0') from 1 for 8)
+    end::uuid
 $$;
 
 -- What a column of a copy is made of. Those that say whose a row is stay; what a row carries is left out.
@@ -11,6 +16,7 @@ language sql stable as $$
     select case
         when attribute.attname in ('tenant_id', 'environment_id', 'connector_id', 'flow_id') then format('t.%I', attribute.attname)
         when attribute.attname = 'key_sha256' then 'sha256(t.key_sha256 || int4send(c.copy))'
+        when attribute.attname = 'key_value' then 'md5(t.key_value || c.copy)'
         when attribute.attname = 'trace_id' then 'md5(t.trace_id || c.copy)'
         when attribute.atttypid = 'uuid'::regtype then format('bench.other(t.%I, c.copy)', attribute.attname)
         when attribute.atttypid = 'bytea'::regtype then format('%L::bytea', '')
@@ -30,7 +36,8 @@ begin
     -- Parents before their children, who refer to them.
     for source in
         select s.name from bench.source s
-        where s.name in ('event', 'idempotency_key', 'source_record', 'customer', 'sales_order', 'domain_event', 'job')
+        where s.name in ('event', 'idempotency_key', 'source_record', 'identity_key', 'customer', 'sales_order',
+                         'domain_event', 'job')
         order by s.name = 'sales_order', s.name
     loop
         select string_agg(quote_ident(a.attname), ', ' order by a.attnum),
