@@ -72,6 +72,8 @@ insert into bench.source values
     ('activity_log', 'bench.batch_of(t.trace_id)', 'nexus.activity_log t'),
     ('idempotency_key', 'bench.batch_of(e.trace_id)', 'nexus.idempotency_key t join nexus.event e using (tenant_id, event_id)'),
     ('source_record', 'bench.batch_of(e.trace_id)', 'nexus.source_record t join nexus.event e using (tenant_id, event_id)'),
+    ('identity_key', 'bench.batch_of(e.trace_id)',
+     'nexus.identity_key t join nexus.source_record s using (tenant_id, birth_id) join nexus.event e using (tenant_id, event_id)'),
     ('customer', 'bench.batch_of(e.trace_id)',
      'nexus.customer t join nexus.source_record s on s.tenant_id = t.tenant_id and s.entity_id = t.customer_id
       join nexus.event e on e.tenant_id = s.tenant_id and e.event_id = s.event_id'),
