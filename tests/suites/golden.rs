@@ -6,14 +6,17 @@ use serde_json::{Map, Value, json};
 use tokio_postgres::Client;
 
 /// Every source record of a connector and the golden rows they give, without what is derived from the
-/// connector's id and without how often, when and by which event rows were written.
+/// connector's id and without how often, when and by which event rows were written: of claims of one moment, any
+/// may lend the record its stamp.
 pub async fn state(client: &Client, connector: &Connector) -> Value {
     let ids: &[&(dyn tokio_postgres::types::ToSql + Sync)] = &[&connector.tenant_id, &connector.connector_id];
     let records = "select coalesce(jsonb_agg(jsonb_build_object(
             'kind', r.kind, 'external_id', r.external_id, 'document', r.document, 'source_time', r.source_time,
             'observed_at', r.observed_at, 'is_deleted', r.is_deleted, 'deleted_at', jsonb_build_array(r.tombstone -> 1, r.tombstone -> 2),
             'groups', (select jsonb_object_agg(g.key, jsonb_build_array(g.value -> 1, g.value -> 2))
-                       from jsonb_each(r.group_stamps) g))
+                       from jsonb_each(r.group_stamps) g
+                       where to_timestamp((g.value ->> 1)::numeric / 1000000) <> r.source_time
+                          or to_timestamp((g.value ->> 2)::numeric / 1000000) <> r.observed_at))
             order by r.kind, r.external_id), '[]')
         from nexus.source_record r where r.tenant_id = $1 and r.connector_id = $2";
     let records: Value = client.query_one(records, ids).await.unwrap().get(0);
