@@ -84,8 +84,10 @@ impl Record {
         let was_deleted = self.is_deleted();
         let mut joined = Joined::Stale;
         for group in kind.groups() {
-            let Some(claimed) = claimed_group(kind, group, document) else { continue };
-            match self.join_group(kind, group, claimed, stamp) {
+            if !kind.group_members(group).any(|name| document.fields.contains_key(name)) {
+                continue;
+            }
+            match self.join_group(kind, group, document, stamp) {
                 Joined::Changed => joined = Joined::Changed,
                 Joined::Raised if joined == Joined::Stale => joined = Joined::Raised,
                 Joined::Raised | Joined::Stale => {}
@@ -193,50 +195,81 @@ impl Record {
         if was_deleted == self.is_deleted() { Joined::Raised } else { Joined::Changed }
     }
 
-    fn join_group(&mut self, kind: &Kind, group: &str, claimed: Map<String, Value>, stamp: Stamp) -> Joined {
+    fn join_group(&mut self, kind: &Kind, group: &str, document: &Document, stamp: Stamp) -> Joined {
+        // Every member is claimed, as null where the document is silent. A full snapshot's mapping has already made
+        // absent fields null.
+        let claimed = |name| document.fields.get(name).unwrap_or(&Value::Null);
         let known = self.groups.get(group).copied();
-        let held = kind.group_of(group, &self.fields);
-        let is_same = known.is_some() && is_same_content(kind, &held, &claimed);
+        let is_same = known.is_some()
+            && kind.group_members(group).all(|name| {
+                self.fields.get(name).is_some_and(|held| is_same_value(kind, name, held, claimed(name)))
+            });
         match known {
             Some(known) if known.version > stamp.version => return Joined::Stale,
             // The same event, mapped otherwise: what it says now is what it says.
             Some(known) if known.version == stamp.version && known.event_id == stamp.event_id && !is_same => {
             }
-            // The same moment with another content: the hash decides, so that every order of arrival agrees.
-            Some(known)
-                if known.version == stamp.version
-                    && (is_same || hash(kind, &held) > hash(kind, &claimed)) =>
-            {
-                // Spellings of one number ("1.0", "1") are one content; the lesser text stands, in any order.
-                let (claimed_text, held_text) = (text(&claimed), text(&held));
-                if !is_same || claimed_text >= held_text {
+            // The same moment: the content decides, so that every order of arrival agrees.
+            Some(known) if known.version == stamp.version => {
+                let held = kind.group_of(group, &self.fields);
+                let members = kind.group_members(group);
+                let claimed = members.map(|name| (name.to_owned(), claimed(name).clone())).collect();
+                if is_same {
+                    // Spellings of one number ("1.0", "1") are one content; the lesser text stands.
+                    if text(&claimed) >= text(&held) {
+                        return Joined::Stale;
+                    }
+                    self.fields.extend(claimed);
+                    return Joined::Raised;
+                }
+                if hash(kind, &held) > hash(kind, &claimed) {
                     return Joined::Stale;
                 }
-                self.fields.extend(claimed);
-                return Joined::Raised;
             }
             _ => {}
         }
         self.groups.insert(group.to_owned(), stamp);
-        self.fields.extend(claimed);
+        for name in kind.group_members(group) {
+            self.fields.insert(name.to_owned(), claimed(name).clone());
+        }
         if is_same { Joined::Raised } else { Joined::Changed }
     }
 }
 
-/// What a document claims of a group: every member, null where the group is claimed without it. `None` where
-/// no member is claimed. A full snapshot's mapping has already made absent fields null.
-fn claimed_group(kind: &Kind, group: &str, document: &Document) -> Option<Map<String, Value>> {
-    let claimed: Map<String, Value> = kind
-        .group_members(group)
-        .map(|name| (name.to_owned(), document.fields.get(name).cloned().unwrap_or(Value::Null)))
-        .collect();
-    let is_claimed = claimed.keys().any(|name| document.fields.contains_key(name));
-    is_claimed.then_some(claimed)
+/// Whether two values of a document's field mean the same: decimals compare by value.
+pub fn is_same_value(kind: &Kind, name: &str, a: &Value, b: &Value) -> bool {
+    match (kind.children, a, b) {
+        _ if a == b => true,
+        (Some(children), Value::Array(a), Value::Array(b)) if children.field == name => {
+            let is_same = |(a, b): (&Value, &Value)| match (a, b) {
+                (Value::Object(a), Value::Object(b)) => is_same_row(children.fields, a, b),
+                _ => a == b,
+            };
+            a.len() == b.len() && a.iter().zip(b).all(is_same)
+        }
+        _ => is_same_number(kind.fields, name, a, b),
+    }
 }
 
-/// Whether two contents of a group mean the same: decimals compare by value.
-pub fn is_same_content(kind: &Kind, a: &Map<String, Value>, b: &Map<String, Value>) -> bool {
-    a == b || canonical(kind, a) == canonical(kind, b)
+/// Whether two rows of children mean the same.
+pub fn is_same_row(fields: &[Field], a: &Map<String, Value>, b: &Map<String, Value>) -> bool {
+    let is_same = |(name, a): (&String, &Value)| {
+        b.get(name).is_some_and(|b| a == b || is_same_number(fields, name, a, b))
+    };
+    a.len() == b.len() && a.iter().all(is_same)
+}
+
+fn is_same_number(fields: &[Field], name: &str, a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::String(a), Value::String(b)) => {
+            is_decimal(fields, name) && shortest_decimal(a) == shortest_decimal(b)
+        }
+        _ => false,
+    }
+}
+
+fn is_decimal(fields: &[Field], name: &str) -> bool {
+    fields.iter().any(|field| field.document_name() == name && field.field_type == FieldType::Decimal)
 }
 
 fn text(group: &Map<String, Value>) -> String {
@@ -252,11 +285,10 @@ fn canonical(kind: &Kind, group: &Map<String, Value>) -> Value {
     let shorten = |fields: &[Field], map: &Map<String, Value>| -> Map<String, Value> {
         map.iter()
             .map(|(name, value)| {
-                let is_decimal = fields
-                    .iter()
-                    .any(|field| field.document_name() == name && field.field_type == FieldType::Decimal);
                 let value = match value {
-                    Value::String(digits) if is_decimal => Value::String(shortest_decimal(digits)),
+                    Value::String(digits) if is_decimal(fields, name) => {
+                        Value::String(shortest_decimal(digits))
+                    }
                     other => other.clone(),
                 };
                 (name.clone(), value)

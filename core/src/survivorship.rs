@@ -15,7 +15,7 @@ pub use provenance::{FieldProvenance, provenance};
 
 use crate::canonical::{Field, FieldType, Kind, derive};
 use crate::identity::{Scope, child_id};
-use crate::register::{Record, is_same_content};
+use crate::register::{Record, is_same_row, is_same_value};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use std::cmp::Reverse;
@@ -62,6 +62,9 @@ impl Golden {
 
 /// The entity these records make; `None` while no source has said anything of it but that it is gone.
 pub fn project(kind: &Kind, claims: &[Claims<'_>], policy: &Policy) -> Option<Golden> {
+    if claims.is_empty() {
+        return None;
+    }
     let contest = Contest::new(kind, claims, policy);
     let mut columns = Map::new();
     let mut children = Vec::new();
@@ -234,7 +237,8 @@ pub fn changed(kind: &Kind, before: Option<&Golden>, after: &Golden) -> Vec<Stri
     }
     if let Some(children) = kind.children {
         let previous: &[Map<String, Value>] = before.map_or(&[], |golden| &golden.children);
-        if !is_same_children(children.field, kind, previous, &after.children) {
+        let is_same = |(a, b)| is_same_row(children.fields, a, b);
+        if previous.len() != after.children.len() || !previous.iter().zip(&after.children).all(is_same) {
             changed.push(children.field.to_owned());
         }
     }
@@ -242,19 +246,6 @@ pub fn changed(kind: &Kind, before: Option<&Golden>, after: &Golden) -> Vec<Stri
         changed.push("deleted_at".to_owned());
     }
     changed
-}
-
-fn is_same_value(kind: &Kind, name: &str, a: &Value, b: &Value) -> bool {
-    let single = |value: &Value| Map::from_iter([(name.to_owned(), value.clone())]);
-    a == b || is_same_content(kind, &single(a), &single(b))
-}
-
-fn is_same_children(field: &str, kind: &Kind, a: &[Map<String, Value>], b: &[Map<String, Value>]) -> bool {
-    let rows = |rows: &[Map<String, Value>]| {
-        let rows = rows.iter().cloned().map(Value::Object).collect();
-        Map::from_iter([(field.to_owned(), Value::Array(rows))])
-    };
-    a == b || is_same_content(kind, &rows(a), &rows(b))
 }
 
 #[cfg(test)]

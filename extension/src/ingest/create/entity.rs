@@ -128,8 +128,8 @@ fn records<'a, 'g>(
 impl Records<'_> {
     /// The entity, if it differs.
     fn project(self, entity_id: Uuid, policy: &Policy, at: i64) -> Option<Entity> {
-        let before = project(self.kind, &self.before, policy).filter(|_| !self.before.is_empty());
-        let after = project(self.kind, &self.after, policy).filter(|_| !self.after.is_empty());
+        let before = project(self.kind, &self.before, policy);
+        let after = project(self.kind, &self.after, policy);
         let after = match (&before, after) {
             // Its records are there and say nothing any more.
             (Some(before), None) if !self.after.is_empty() => Some(before.withdrawn(at)),
