@@ -1,15 +1,23 @@
-//! Golden entities: the set-based statements that write them, built from core's table of fields.
+//! Golden entities: how they are written, mended and taken out, and what their domain events carry.
+
+mod references;
+mod statements;
+
+pub use references::{Alias, move_references, put_aliases, reference_columns, resolve_references};
+pub use statements::sql_type;
 
 use crate::error::{Result, internal};
 use crate::functions::{from_core, to_core};
-use crate::plan;
-use nexus_core::canonical::{Children, Field, FieldType, KINDS, Kind};
+use crate::instant::timestamptz;
+use crate::plan::{self, Text, column};
+use nexus_core::canonical::Kind;
 use nexus_core::survivorship::Golden;
+use pgrx::Uuid as PgUuid;
 use pgrx::spi::{SpiClient, SpiTupleTable};
-use pgrx::{JsonB, Uuid as PgUuid};
-use serde_json::{Map, Value, json};
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::LazyLock;
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::{Map, Value};
+use statements::{ChildStatements, Column, STATEMENTS, Statements};
+use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
 /// A golden entity that differs from its row.
@@ -23,145 +31,8 @@ pub struct Change<'a> {
     pub first_version: Option<i64>,
 }
 
-/// The statements of one kind.
-struct Statements {
-    kind: &'static Kind,
-    upsert: String,
-    /// The same, where the row differs.
-    repair: String,
-    upsert_children: String,
-    delete_children: String,
-    /// Takes out the child rows that are not among those given.
-    delete_strays: String,
-    /// Takes out entities by id, child rows first.
-    remove: Vec<String>,
-}
-
-static STATEMENTS: LazyLock<Vec<Statements>> =
-    LazyLock::new(|| KINDS.iter().map(|kind| statements(kind)).collect());
-
-const RESOLVE: &str = "
-    select r.id, coalesce(s.entity_id, t.entity_id)
-    from unnest($2::uuid[]) as r(id)
-    left join nexus.source_record s on s.tenant_id = $1 and s.birth_id = r.id
-    left join nexus.source_record_alias a on a.tenant_id = $1 and a.alias_id = r.id
-    left join nexus.source_record t on t.tenant_id = $1 and t.birth_id = a.birth_id
-    where coalesce(s.entity_id, t.entity_id) is not null";
-
-/// A place for an alias that nobody has claimed yet. It makes whoever claims it wait for us, and then see the
-/// rows that refer to it.
-const AWAIT_ALIASES: &str = "
-    insert into nexus.source_record_alias (tenant_id, alias_id)
-    select $1, r.id from unnest($2::uuid[]) as r(id) order by r.id
-    on conflict (tenant_id, alias_id) do nothing";
-
-const PUT_ALIASES: &str = "
-    with put as (
-        insert into nexus.source_record_alias as a (tenant_id, alias_id, birth_id)
-        select $1, r.alias_id, r.birth_id from jsonb_to_recordset($2) as r(alias_id uuid, birth_id uuid) order by r.alias_id
-        on conflict (tenant_id, alias_id) do update set birth_id = excluded.birth_id
-        where a.birth_id is distinct from excluded.birth_id
-        returning a.alias_id)
-    select p.alias_id from put p";
-
-/// Claims aliases for records; those that were not theirs yet, as (alias, entity).
-pub fn put_aliases(
-    client: &mut SpiClient<'_>,
-    tenant_id: Uuid,
-    aliases: &[(Uuid, Uuid, Uuid)],
-) -> Result<Vec<(Uuid, Uuid)>> {
-    if aliases.is_empty() {
-        return Ok(Vec::new());
-    }
-    // Two records of one batch may name the same alias; one statement writes a row once. The last one has it.
-    let rows: HashMap<Uuid, Value> = aliases
-        .iter()
-        .map(|(alias, birth, _)| (*alias, json!({ "alias_id": alias, "birth_id": birth })))
-        .collect();
-    let rows = JsonB(Value::Array(rows.into_values().collect()));
-    let mut moved = HashSet::new();
-    for row in plan::run(client, PUT_ALIASES, &[from_core(tenant_id).into(), rows.into()])? {
-        moved.extend(row.get::<PgUuid>(1).map_err(internal)?.map(to_core));
-    }
-    let entities: HashMap<Uuid, Uuid> = aliases.iter().map(|(alias, _, entity)| (*alias, *entity)).collect();
-    Ok(entities.into_iter().filter(|(alias, _)| moved.contains(alias)).collect())
-}
-
-/// Gives every `<name>_birth_id` of the changes its `<name>_id`: the golden entity that record contributes to,
-/// or the birth id itself where the record has not been seen.
-pub fn resolve_references(
-    client: &mut SpiClient<'_>,
-    tenant_id: Uuid,
-    changes: &mut [Change<'_>],
-) -> Result<()> {
-    let mut named = HashSet::new();
-    let mut may_be_alias = HashSet::new();
-    for change in changes.iter_mut() {
-        for_each_reference(change, |target, birth_id| {
-            named.insert(birth_id);
-            if target.field("aliases").is_some() {
-                may_be_alias.insert(birth_id);
-            }
-            None
-        });
-    }
-    if named.is_empty() {
-        return Ok(());
-    }
-    let mut found = resolve(client, tenant_id, named.iter().copied())?;
-    let unseen: Vec<Uuid> = may_be_alias.into_iter().filter(|id| !found.contains_key(id)).collect();
-    if !unseen.is_empty() {
-        let ids: Vec<PgUuid> = unseen.iter().copied().map(from_core).collect();
-        plan::run(client, AWAIT_ALIASES, &[from_core(tenant_id).into(), ids.into()])?;
-        found.extend(resolve(client, tenant_id, unseen.into_iter())?);
-    }
-    for change in changes.iter_mut() {
-        for_each_reference(change, |_, birth_id| Some(found.get(&birth_id).copied().unwrap_or(birth_id)));
-    }
-    Ok(())
-}
-
-fn resolve(
-    client: &mut SpiClient<'_>,
-    tenant_id: Uuid,
-    ids: impl Iterator<Item = Uuid>,
-) -> Result<HashMap<Uuid, Uuid>> {
-    let ids: Vec<PgUuid> = ids.map(from_core).collect();
-    let mut found = HashMap::new();
-    for row in plan::run(client, RESOLVE, &[from_core(tenant_id).into(), ids.into()])? {
-        if let (Some(id), Some(entity_id)) =
-            (row.get::<PgUuid>(1).map_err(internal)?, row.get::<PgUuid>(2).map_err(internal)?)
-        {
-            found.insert(to_core(id), to_core(entity_id));
-        }
-    }
-    Ok(found)
-}
-
-/// Calls `each` with the target kind and birth id of every reference; what it returns becomes `<name>_id`.
-fn for_each_reference(change: &mut Change<'_>, mut each: impl FnMut(&'static Kind, Uuid) -> Option<Uuid>) {
-    let kind = change.kind;
-    let mut visit = |fields: &'static [Field], columns: &mut Map<String, Value>| {
-        for field in fields {
-            let FieldType::Reference(target) = field.field_type else {
-                continue;
-            };
-            let named = columns.get(&format!("{}_birth_id", field.name)).and_then(Value::as_str);
-            let birth_id = named.and_then(|text| Uuid::parse_str(text).ok());
-            if let (Some(birth_id), Ok(target)) = (birth_id, Kind::named(target))
-                && let Some(entity_id) = each(target, birth_id)
-            {
-                columns.insert(format!("{}_id", field.name), Value::String(entity_id.to_string()));
-            }
-        }
-    };
-    visit(kind.fields, &mut change.after.columns);
-    if let Some(children) = kind.children {
-        for child in &mut change.after.children {
-            visit(children.fields, child);
-        }
-    }
-}
+/// A child row, with the entity that it belongs to.
+type Child<'a> = (&'a Change<'a>, &'a Map<String, Value>);
 
 /// Writes the changed entities and their child rows, kind by kind; the version each now has.
 pub fn write(
@@ -169,38 +40,27 @@ pub fn write(
     tenant_id: Uuid,
     changes: &[Change<'_>],
 ) -> Result<HashMap<Uuid, i64>> {
-    let tenant = from_core(tenant_id);
     let mut versions = HashMap::new();
-    for statements in STATEMENTS.iter() {
-        let of_kind: Vec<&Change<'_>> =
-            changes.iter().filter(|change| change.kind.name == statements.kind.name).collect();
-        if of_kind.is_empty() {
-            continue;
+    for (statements, changes) in by_kind(changes) {
+        versions.extend(upsert(client, tenant_id, statements, &statements.upsert, &changes)?);
+        let Some(children) = &statements.children else { continue };
+        let (mut gone, mut standing) = (Vec::new(), Vec::new());
+        for change in changes {
+            let id = &children.columns[0].name;
+            let before = change.before.map_or(&[][..], |before| &before.children);
+            let mut former: HashMap<_, _> = before.iter().map(|child| (child[id].as_str(), child)).collect();
+            for child in &change.after.children {
+                // Those that stay as they are need no writing.
+                if former.remove(&child[id].as_str()).is_none_or(|former| !says(child, former)) {
+                    standing.push((change, child));
+                }
+            }
+            gone.extend(former.into_keys());
         }
-        let rows = Value::Array(of_kind.iter().map(|change| entity_row(change)).collect());
-        versions.extend(written(plan::run(
-            client,
-            &statements.upsert,
-            &[tenant.into(), JsonB(rows).into()],
-        )?)?);
-        let Some(children) = statements.kind.children else {
-            continue;
-        };
-        let (gone, standing) = child_rows(&children, &of_kind);
         if !gone.is_empty() {
-            plan::run(
-                client,
-                &statements.delete_children,
-                &[tenant.into(), JsonB(Value::Array(gone)).into()],
-            )?;
+            plan::run(client, &children.delete, &[from_core(tenant_id).into(), column(gone, |id| id)])?;
         }
-        if !standing.is_empty() {
-            plan::run(
-                client,
-                &statements.upsert_children,
-                &[tenant.into(), JsonB(Value::Array(standing)).into()],
-            )?;
-        }
+        upsert_children(client, tenant_id, children, &standing)?;
     }
     Ok(versions)
 }
@@ -211,31 +71,88 @@ pub fn repair(
     tenant_id: Uuid,
     changes: &[Change<'_>],
 ) -> Result<HashMap<Uuid, i64>> {
-    let tenant = from_core(tenant_id);
     let mut versions = HashMap::new();
-    for statements in STATEMENTS.iter() {
-        let of_kind: Vec<&Change<'_>> =
-            changes.iter().filter(|change| change.kind.name == statements.kind.name).collect();
-        if of_kind.is_empty() {
-            continue;
-        }
-        let rows = Value::Array(of_kind.iter().map(|change| entity_row(change)).collect());
-        versions.extend(written(plan::run(
-            client,
-            &statements.repair,
-            &[tenant.into(), JsonB(rows).into()],
-        )?)?);
-        let Some(children) = statements.kind.children else {
-            continue;
-        };
-        let (_, standing) = child_rows(&children, &of_kind);
-        let parents: Vec<PgUuid> = of_kind.iter().map(|change| from_core(change.entity_id)).collect();
-        let standing = JsonB(Value::Array(standing));
-        let arguments = [tenant.into(), JsonB(standing.0.clone()).into(), parents.into()];
-        plan::run(client, &statements.delete_strays, &arguments)?;
-        plan::run(client, &statements.upsert_children, &[tenant.into(), standing.into()])?;
+    for (statements, changes) in by_kind(changes) {
+        versions.extend(upsert(client, tenant_id, statements, &statements.repair, &changes)?);
+        let Some(children) = &statements.children else { continue };
+        let standing: Vec<Child<'_>> = changes
+            .iter()
+            .flat_map(|change| change.after.children.iter().map(|child| (*change, child)))
+            .collect();
+        let arguments = [
+            from_core(tenant_id).into(),
+            column(&changes, |change| from_core(change.entity_id)),
+            column(&standing, |(_, child)| text(child, &children.columns[0])),
+        ];
+        plan::run(client, &children.delete_strays, &arguments)?;
+        upsert_children(client, tenant_id, children, &standing)?;
     }
     Ok(versions)
+}
+
+fn by_kind<'a>(
+    changes: &'a [Change<'a>],
+) -> impl Iterator<Item = (&'static Statements, Vec<&'a Change<'a>>)> {
+    let with_changes = |statements: &'static Statements| {
+        let of_kind = changes.iter().filter(|change| change.kind.name == statements.kind.name);
+        (statements, of_kind.collect::<Vec<_>>())
+    };
+    STATEMENTS.iter().map(with_changes).filter(|(_, changes)| !changes.is_empty())
+}
+
+fn upsert(
+    client: &mut SpiClient<'_>,
+    tenant_id: Uuid,
+    statements: &Statements,
+    statement: &'static str,
+    changes: &[&Change<'_>],
+) -> Result<Vec<(Uuid, i64)>> {
+    let mut arguments = vec![
+        from_core(tenant_id).into(),
+        column(changes, |change| from_core(change.entity_id)),
+        column(changes, |change| from_core(change.environment_id)),
+        column(changes, |change| change.after.deleted_at.map(timestamptz)),
+        column(changes, |change| change.first_version),
+    ];
+    let values = statements.columns.iter();
+    arguments.extend(values.map(|of| column(changes, |change| text(&change.after.columns, of))));
+    written(plan::run(client, statement, &arguments)?)
+}
+
+fn upsert_children(
+    client: &mut SpiClient<'_>,
+    tenant_id: Uuid,
+    statements: &'static ChildStatements,
+    standing: &[Child<'_>],
+) -> Result<()> {
+    if standing.is_empty() {
+        return Ok(());
+    }
+    let mut arguments = vec![
+        from_core(tenant_id).into(),
+        column(standing, |(change, _)| from_core(change.entity_id)),
+        column(standing, |(change, _)| from_core(change.environment_id)),
+    ];
+    let values = statements.columns.iter();
+    arguments.extend(values.map(|of| column(standing, |(_, child)| text(child, of))));
+    plan::run(client, &statements.upsert, &arguments)?;
+    Ok(())
+}
+
+/// Whether a child row says what another says; its references may be resolved, and are of no account.
+fn says(child: &Map<String, Value>, other: &Map<String, Value>) -> bool {
+    other.iter().all(|(name, value)| child.get(name) == Some(value))
+}
+
+/// A column's value as PostgreSQL reads it.
+fn text<'a>(columns: &'a Map<String, Value>, column: &Column) -> Option<Text<'a>> {
+    match (columns.get(&column.name)?, column.sql_type) {
+        (Value::Null, _) => None,
+        (Value::Array(items), "text[]") => Some(Text::list(items.iter().filter_map(Value::as_str))),
+        (value, "jsonb") => Some(Text::new(value.to_string())),
+        (Value::String(text), _) => Some(Text::new(text)),
+        (value, _) => Some(Text::new(value.to_string())),
+    }
 }
 
 fn written(rows: SpiTupleTable<'_>) -> Result<Vec<(Uuid, i64)>> {
@@ -263,9 +180,8 @@ pub fn last_versions(
     if entities.is_empty() {
         return Ok(HashMap::new());
     }
-    let ids: Vec<PgUuid> = entities.iter().copied().map(from_core).collect();
-    let rows = plan::run(client, LAST_VERSIONS, &[from_core(tenant_id).into(), ids.into()])?;
-    Ok(written(rows)?.into_iter().collect())
+    let arguments = [from_core(tenant_id).into(), column(entities, |id| from_core(*id))];
+    Ok(written(plan::run(client, LAST_VERSIONS, &arguments)?)?.into_iter().collect())
 }
 
 /// Takes out entities that no record contributes to any more, with their child rows.
@@ -286,72 +202,49 @@ pub fn remove(
     Ok(())
 }
 
-/// The tables with a column that refers to a kind, with the column's name and that kind.
-pub fn references() -> Vec<(&'static str, &'static str, &'static Kind)> {
-    let mut columns = Vec::new();
-    for kind in KINDS {
-        let children = kind.children.map(|children| (children.table, children.fields));
-        for (table, fields) in std::iter::once((kind.name, kind.fields)).chain(children) {
-            for field in fields {
-                if let FieldType::Reference(target) = field.field_type
-                    && let Ok(target) = Kind::named(target)
-                {
-                    columns.push((table, field.name, target));
-                }
-            }
-        }
-    }
-    columns
-}
-
-/// Rewrites the rows that refer to an alias, now that it is known whose it is.
-pub fn move_references(client: &mut SpiClient<'_>, tenant_id: Uuid, moved: &[(Uuid, Uuid)]) -> Result<()> {
-    if moved.is_empty() {
-        return Ok(());
-    }
-    let rows: Vec<Value> =
-        moved.iter().map(|(alias, entity)| json!({ "alias_id": alias, "entity_id": entity })).collect();
-    for text in MOVE_REFERENCES.iter() {
-        let rows = JsonB(Value::Array(rows.clone()));
-        plan::run(client, text, &[from_core(tenant_id).into(), rows.into()])?;
-    }
-    Ok(())
-}
-
-/// One statement for each column that refers to a kind with aliases. What it changes is where a row points,
-/// not what its source said: no domain event follows.
-static MOVE_REFERENCES: LazyLock<Vec<String>> = LazyLock::new(|| {
-    references()
-        .into_iter()
-        .filter(|(.., target)| target.field("aliases").is_some())
-        .map(|(table, name, _)| {
-            format!(
-                "update nexus.{table} t set {name}_id = r.entity_id
-                 from jsonb_to_recordset($2) as r(alias_id uuid, entity_id uuid)
-                 where t.tenant_id = $1 and t.{name}_birth_id = r.alias_id and t.{name}_id is distinct from r.entity_id"
-            )
-        })
-        .collect()
-});
-
 /// A golden entity as its domain events carry it: what its row holds, under the names subscribers know.
-pub fn payload(kind: &Kind, entity_id: Uuid, version: i64, golden: &Golden) -> Value {
-    let shown = |columns: &Map<String, Value>| -> Map<String, Value> {
-        columns
-            .iter()
-            .filter(|(name, _)| !name.ends_with("_birth_id"))
-            .map(|(k, v)| (k.clone(), v.clone()))
-            .collect()
-    };
-    let mut payload = shown(&golden.columns);
-    payload.insert(kind.id_column(), json!(entity_id));
-    payload.insert("entity_version".to_owned(), json!(version));
-    payload.insert("is_deleted".to_owned(), json!(golden.deleted_at.is_some()));
-    if let Some(children) = kind.children {
-        let rows = golden.children.iter().map(|child| Value::Object(shown(child))).collect();
-        payload.insert(children.field.to_owned(), Value::Array(rows));
+pub struct Payload<'a> {
+    pub kind: &'static Kind,
+    pub entity_id: Uuid,
+    pub version: i64,
+    pub golden: &'a Golden,
+    /// Other entities that were part of what happened, under this name.
+    pub related: Option<(&'static str, Vec<Uuid>)>,
+}
+
+/// What subscribers see of a row.
+struct Shown<'a>(&'a Map<String, Value>);
+
+impl Shown<'_> {
+    fn columns(&self) -> impl Iterator<Item = (&String, &Value)> {
+        self.0.iter().filter(|(name, _)| !name.ends_with("_birth_id"))
     }
-    Value::Object(payload)
+}
+
+impl Serialize for Shown<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_map(self.columns())
+    }
+}
+
+impl Serialize for Payload<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let mut payload = serializer.serialize_map(None)?;
+        for (name, value) in Shown(&self.golden.columns).columns() {
+            payload.serialize_entry(name, value)?;
+        }
+        payload.serialize_entry(&self.kind.id_column(), &self.entity_id)?;
+        payload.serialize_entry("entity_version", &self.version)?;
+        payload.serialize_entry("is_deleted", &self.golden.deleted_at.is_some())?;
+        if let Some(children) = self.kind.children {
+            let rows: Vec<Shown<'_>> = self.golden.children.iter().map(Shown).collect();
+            payload.serialize_entry(children.field, &rows)?;
+        }
+        if let Some((name, ids)) = &self.related {
+            payload.serialize_entry(name, ids)?;
+        }
+        payload.end()
+    }
 }
 
 /// A field of a golden entity by the name that its changes go by; child rows are a list, and
@@ -368,154 +261,4 @@ pub fn field(kind: &Kind, golden: &Golden, name: &str) -> Value {
         golden.columns.get(&format!("{reference}_birth_id"))
     });
     column.cloned().unwrap_or(Value::Null)
-}
-
-fn entity_row(change: &Change<'_>) -> Value {
-    let mut row = change.after.columns.clone();
-    row.insert("entity_id".to_owned(), json!(change.entity_id));
-    row.insert("environment_id".to_owned(), json!(change.environment_id));
-    row.insert("deleted_at".to_owned(), json!(change.after.deleted_at));
-    row.insert("first_version".to_owned(), json!(change.first_version));
-    Value::Object(row)
-}
-
-/// The child rows that are to go, and those that are to stand.
-fn child_rows(children: &Children, changes: &[&Change<'_>]) -> (Vec<Value>, Vec<Value>) {
-    let id_column = format!("{}_id", children.table);
-    let (mut gone, mut standing) = (Vec::new(), Vec::new());
-    for change in changes {
-        let kept: HashSet<&Value> =
-            change.after.children.iter().filter_map(|child| child.get(&id_column)).collect();
-        for child in change.before.map_or(&[][..], |before| &before.children) {
-            if let Some(id) = child.get(&id_column).filter(|id| !kept.contains(id)) {
-                gone.push(json!({ "child_id": id }));
-            }
-        }
-        for child in &change.after.children {
-            let mut row = child.clone();
-            row.insert("entity_id".to_owned(), json!(change.entity_id));
-            row.insert("environment_id".to_owned(), json!(change.environment_id));
-            standing.push(Value::Object(row));
-        }
-    }
-    (gone, standing)
-}
-
-fn statements(kind: &'static Kind) -> Statements {
-    let mut columns = columns_of(kind.fields.iter().chain(kind.derived));
-    if kind.is_per_source {
-        columns.extend([("connector_id".to_owned(), "uuid"), ("is_authoritative".to_owned(), "boolean")]);
-    }
-    let (table, id) = (kind.name, kind.id_column());
-    let names = list(&columns, |name, _| name.to_owned());
-    let (held, offered) = (
-        list(&columns, |name, _| format!("golden.{name}")),
-        list(&columns, |name, _| format!("excluded.{name}")),
-    );
-    let upsert = |condition: &str| {
-        format!(
-        "with written as (
-            insert into nexus.{table} as golden (tenant_id, {id}, environment_id, {names}, entity_version, deleted_at,
-                                                 created_at, updated_at)
-            select $1, r.entity_id, r.environment_id, {read}, coalesce(r.first_version, 1),
-                   timestamptz 'epoch' + r.deleted_at * interval '1 microsecond', now(), now()
-            from jsonb_to_recordset($2) as r(entity_id uuid, environment_id uuid, deleted_at bigint, first_version bigint,
-                                             {typed})
-            order by r.entity_id
-            on conflict (tenant_id, {id}) do update set {set}, entity_version = golden.entity_version + 1,
-                deleted_at = excluded.deleted_at, updated_at = excluded.updated_at
-            {condition}
-            returning golden.{id}, golden.entity_version)
-         select w.{id}, w.entity_version from written w",
-        read = list(&columns, |name, _| format!("r.{name}")),
-        typed = list(&columns, |name, sql_type| format!("{name} {sql_type}")),
-        set = list(&columns, |name, _| format!("{name} = excluded.{name}")),
-    )
-    };
-    let (upsert_children, delete_children) =
-        kind.children.map(|children| child_statements(kind, &children)).unwrap_or_default();
-    let tables = kind.children.map(|children| children.table).into_iter().chain([kind.name]);
-    let remove = tables
-        .map(|table| format!("delete from nexus.{table} t where t.tenant_id = $1 and t.{id} = any ($2)"))
-        .collect();
-    let is_other =
-        format!("where ({held}, golden.deleted_at) is distinct from ({offered}, excluded.deleted_at)");
-    let delete_strays = kind.children.map(|children| delete_strays(kind, &children)).unwrap_or_default();
-    Statements {
-        kind,
-        repair: upsert(&is_other),
-        upsert: upsert(""),
-        upsert_children,
-        delete_children,
-        delete_strays,
-        remove,
-    }
-}
-
-fn child_statements(kind: &Kind, children: &Children) -> (String, String) {
-    let mut columns = columns_of(children.fields.iter());
-    columns.extend([
-        ("connector_id".to_owned(), "uuid"),
-        ("external_id".to_owned(), "text"),
-        ("position".to_owned(), "integer"),
-    ]);
-    let (table, id, parent) = (children.table, format!("{}_id", children.table), kind.id_column());
-    let names = list(&columns, |name, _| format!("\"{name}\""));
-    let upsert = format!(
-        "insert into nexus.{table} as child (tenant_id, {id}, {parent}, environment_id, {names})
-         select $1, r.{id}, r.entity_id, r.environment_id, {read}
-         from jsonb_to_recordset($2) as r({id} uuid, entity_id uuid, environment_id uuid, {typed})
-         order by r.{id}
-         on conflict (tenant_id, {id}) do update set {parent} = excluded.{parent}, {set}
-         where ({held}) is distinct from ({offered})",
-        read = list(&columns, |name, _| format!("r.\"{name}\"")),
-        typed = list(&columns, |name, sql_type| format!("\"{name}\" {sql_type}")),
-        set = list(&columns, |name, _| format!("\"{name}\" = excluded.\"{name}\"")),
-        held = list(&columns, |name, _| format!("child.\"{name}\"")),
-        offered = list(&columns, |name, _| format!("excluded.\"{name}\"")),
-    );
-    let delete = format!(
-        "delete from nexus.{table} t using jsonb_to_recordset($2) as r(child_id uuid)
-         where t.tenant_id = $1 and t.{id} = r.child_id"
-    );
-    (upsert, delete)
-}
-
-fn delete_strays(kind: &Kind, children: &Children) -> String {
-    let (table, id, parent) = (children.table, format!("{}_id", children.table), kind.id_column());
-    format!(
-        "delete from nexus.{table} t
-         where t.tenant_id = $1 and t.{parent} = any ($3)
-           and not exists (select from jsonb_to_recordset($2) as r({id} uuid) where r.{id} = t.{id})"
-    )
-}
-
-fn columns_of<'a>(fields: impl Iterator<Item = &'a Field>) -> Vec<(String, &'static str)> {
-    let mut columns = Vec::new();
-    for field in fields {
-        if let FieldType::Reference(_) = field.field_type {
-            columns.push((format!("{}_id", field.name), "uuid"));
-            columns.push((format!("{}_birth_id", field.name), "uuid"));
-        } else {
-            columns.push((field.name.to_owned(), sql_type(field.field_type)));
-        }
-    }
-    columns
-}
-
-/// The SQL type of a document's value.
-pub fn sql_type(field_type: FieldType) -> &'static str {
-    match field_type {
-        FieldType::Text | FieldType::Currency | FieldType::Vocabulary(_) | FieldType::Reference(_) => "text",
-        FieldType::Integer => "bigint",
-        FieldType::Decimal => "numeric",
-        FieldType::Boolean => "boolean",
-        FieldType::Timestamp => "timestamptz",
-        FieldType::TextList => "text[]",
-        FieldType::Json => "jsonb",
-    }
-}
-
-fn list(columns: &[(String, &'static str)], each: impl Fn(&str, &str) -> String) -> String {
-    columns.iter().map(|(name, sql_type)| each(name, sql_type)).collect::<Vec<_>>().join(", ")
 }

@@ -15,17 +15,18 @@ mod route;
 use crate::error::{Result, internal};
 use crate::functions::{from_core, to_core};
 use crate::guc;
+use crate::instant::of_timestamptz;
 use nexus_core::canonical::Document;
 use nexus_core::connector::Connector;
 use nexus_core::error::{Code, Error};
 use nexus_core::identity::Scope;
 use nexus_core::normalize::{FetchRequest, Headers, Outcome};
 use nexus_core::trace::TraceContext;
+use pgrx::Uuid as PgUuid;
 use pgrx::iter::TableIterator;
 use pgrx::prelude::*;
-use pgrx::{JsonB, Uuid as PgUuid};
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde::Serialize;
+use serde_json::Value;
 use std::rc::Rc;
 use std::time::SystemTime;
 use uuid::Uuid;
@@ -34,7 +35,8 @@ use uuid::Uuid;
 struct Request {
     place: usize,
     connector_id: Uuid,
-    headers: Value,
+    /// A JSON object, as text.
+    headers: String,
     body: Vec<u8>,
     /// Microseconds since 1970.
     received_at: i64,
@@ -53,8 +55,8 @@ struct Request {
     duplicate_of: Option<Uuid>,
     /// The status of an event that is read again; `None` for a new one.
     former_status: Option<String>,
-    /// What create made of each document, for the event's `outcome`.
-    results: Vec<Value>,
+    /// What create made of each document, in their order.
+    results: Vec<Told>,
     /// It is about a person who asked to be forgotten: of the event stays that it came.
     is_erased: bool,
     /// Why no job was made, where documents came and none was.
@@ -73,13 +75,16 @@ struct Source {
     connector: Rc<Connector>,
 }
 
-/// A request as nexus.ingest_batch hands it over.
-#[derive(Deserialize)]
-struct Handed {
-    connector_id: Uuid,
-    headers: Option<Value>,
-    received_at: i64,
-    traceparent: Option<String>,
+/// What create made of a document, for the event's outcome.
+#[derive(Serialize)]
+struct Told {
+    /// The document's place in the request.
+    #[serde(skip)]
+    number: usize,
+    kind: &'static str,
+    external_id: String,
+    entity_id: Uuid,
+    result: &'static str,
 }
 
 /// A batch of one tenant.
@@ -102,8 +107,11 @@ struct Batch {
 #[allow(clippy::type_complexity)] // the row type of the function, which pgrx reads from the signature
 fn _ingest_batch(
     tenant_id: PgUuid,
-    requests: JsonB,
+    connector_ids: Array<'_, PgUuid>,
+    headers: Array<'_, &str>,
     bodies: Array<'_, &[u8]>,
+    received_at: Array<'_, TimestampWithTimeZone>,
+    traceparents: Array<'_, &str>,
     is_verified: bool,
     is_wide: bool,
     failure: Option<&str>,
@@ -119,7 +127,30 @@ fn _ingest_batch(
         ),
     >,
 > {
-    let mut batch = Batch { is_wide, ..Batch::read(tenant_id, requests, bodies)? };
+    let handed = connector_ids
+        .iter()
+        .zip(headers.iter())
+        .zip(bodies.iter())
+        .zip(received_at.iter())
+        .zip(traceparents.iter());
+    let requests =
+        handed.enumerate().map(|(place, ((((connector_id, headers), body), received_at), traceparent))| {
+            let connector_id = connector_id.map(to_core).unwrap_or_default();
+            let received_at =
+                received_at.and_then(of_timestamptz).ok_or_else(|| internal("received_at is no time"))?;
+            let headers = headers.unwrap_or("{}").to_owned();
+            let trace = traceparent.and_then(TraceContext::parse).unwrap_or_else(begin_trace);
+            Ok(Request::new(
+                place,
+                connector_id,
+                headers,
+                body.unwrap_or_default().to_vec(),
+                received_at,
+                trace,
+            ))
+        });
+    let requests = requests.collect::<Result<_>>()?;
+    let mut batch = Batch { is_wide, ..Batch::new(to_core(tenant_id), requests) };
     Spi::connect_mut(|client| {
         normalize::run(client, &mut batch, failure)?;
         deduplicate::run(client, &mut batch)?;
@@ -137,40 +168,7 @@ impl Batch {
     fn new(tenant_id: Uuid, requests: Vec<Request>) -> Self {
         let at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_micros();
         let at = i64::try_from(at).unwrap_or(i64::MAX);
-        Self {
-            tenant_id,
-            requests,
-            is_wide: false,
-            at,
-            trace: TraceContext::begin(*Uuid::new_v4().as_bytes()),
-        }
-    }
-
-    fn read(tenant_id: PgUuid, requests: JsonB, bodies: Array<'_, &[u8]>) -> Result<Self> {
-        let handed = Vec::<Handed>::deserialize(requests.0).map_err(internal)?;
-        let requests = handed
-            .into_iter()
-            .zip(bodies.iter())
-            .enumerate()
-            .map(|(place, (handed, body))| {
-                let headers = handed.headers.unwrap_or_else(|| Value::Object(Map::new()));
-                let trace = handed
-                    .traceparent
-                    .and_then(|text| TraceContext::parse(&text))
-                    .unwrap_or_else(|| TraceContext::begin(*Uuid::new_v4().as_bytes()));
-                let body = body.unwrap_or_default().to_vec();
-                Request::new(
-                    place,
-                    handed.connector_id,
-                    Uuid::now_v7(),
-                    headers,
-                    body,
-                    handed.received_at,
-                    trace,
-                )
-            })
-            .collect();
-        Ok(Self::new(to_core(tenant_id), requests))
+        Self { tenant_id, requests, is_wide: false, at, trace: begin_trace() }
     }
 
     /// The requests that become events, with their connectors.
@@ -186,8 +184,7 @@ impl Request {
     fn new(
         place: usize,
         connector_id: Uuid,
-        event_id: Uuid,
-        headers: Value,
+        headers: String,
         body: Vec<u8>,
         received_at: i64,
         trace: TraceContext,
@@ -199,7 +196,7 @@ impl Request {
             body,
             received_at,
             trace,
-            event_id,
+            event_id: Uuid::now_v7(),
             source: None,
             topic: None,
             delivery_key: None,
@@ -222,7 +219,8 @@ impl Request {
     }
 
     fn headers(&self) -> Headers {
-        Headers::from_json(&self.headers)
+        // PostgreSQL wrote this text of a jsonb.
+        Headers::from_json(&serde_json::from_str(&self.headers).unwrap_or_default())
     }
 
     fn documents(&self) -> &[Document] {
@@ -264,6 +262,10 @@ impl Request {
         let duplicate_of = self.duplicate_of.map(from_core);
         (status.to_owned(), event_id.map(from_core), self.trace.trace_id, duplicate_of, reason)
     }
+}
+
+fn begin_trace() -> TraceContext {
+    TraceContext::begin(*Uuid::new_v4().as_bytes())
 }
 
 /// A failure of the database as the reason for quarantine.

@@ -1,10 +1,21 @@
 //! Times between core, which counts microseconds since 1970, and SQL.
 
-/// The SQL for a timestamptz of a bigint of microseconds.
-macro_rules! timestamptz {
-    ($column:literal) => {
-        concat!("(timestamptz 'epoch' + ", $column, " * interval '1 microsecond')")
-    };
+use pgrx::datum::{FromTimeError, TimestampWithTimeZone};
+
+/// Where PostgreSQL's count of microseconds begins: 2000.
+const EPOCH: i64 = 946_684_800_000_000;
+
+/// A timestamptz of microseconds since 1970; one that PostgreSQL has no room for is an error of the statement.
+pub fn timestamptz(microseconds: i64) -> Result<TimestampWithTimeZone, FromTimeError> {
+    TimestampWithTimeZone::try_from(microseconds.saturating_sub(EPOCH))
+}
+
+/// Microseconds since 1970 of a timestamptz; none of an infinite one.
+pub fn of_timestamptz(time: TimestampWithTimeZone) -> Option<i64> {
+    match i64::from(time) {
+        i64::MIN | i64::MAX => None,
+        microseconds => microseconds.checked_add(EPOCH),
+    }
 }
 
 /// The SQL for a bigint of microseconds of a timestamptz.
@@ -14,4 +25,4 @@ macro_rules! microseconds {
     };
 }
 
-pub(crate) use {microseconds, timestamptz};
+pub(crate) use microseconds;

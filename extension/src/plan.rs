@@ -1,9 +1,12 @@
-//! Statements prepared once per backend and kept.
+//! Statements prepared once per backend and kept, and what is handed to them.
 
 use crate::error::{Result, internal};
+use pgrx::IntoDatum;
 use pgrx::datum::DatumWithOid;
-use pgrx::pg_sys::PgOid;
+use pgrx::pg_sys::{Datum, Oid, PgOid};
 use pgrx::spi::{OwnedPreparedStatement, SpiClient, SpiTupleTable};
+use serde::Serialize;
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 
@@ -31,4 +34,57 @@ pub fn run<'conn>(
         }
     };
     client.update(plan, None, arguments).map_err(internal)
+}
+
+/// A column of a statement's rows, as an array. `select unnest($2) as a, unnest($3) as b` makes rows of them again,
+/// several times faster than `jsonb_to_recordset` or `from unnest($2, $3)` would.
+pub fn column<'a, R, T: IntoDatum>(
+    rows: impl IntoIterator<Item = R>,
+    value: impl FnMut(R) -> T,
+) -> DatumWithOid<'a> {
+    rows.into_iter().map(value).collect::<Vec<T>>().into()
+}
+
+/// A value in the form that PostgreSQL reads, on its way into a column of text.
+pub struct Text<'a>(Cow<'a, str>);
+
+impl<'a> Text<'a> {
+    pub fn new(text: impl Into<Cow<'a, str>>) -> Self {
+        Self(text.into())
+    }
+
+    /// A document, to be cast to jsonb once.
+    pub fn json(value: &impl Serialize) -> serde_json::Result<Self> {
+        serde_json::to_string(value).map(Self::new)
+    }
+
+    /// An array's literal.
+    pub fn list<'i>(items: impl IntoIterator<Item = &'i str>) -> Self {
+        let mut literal = String::from("{");
+        for item in items {
+            if literal.len() > 1 {
+                literal.push(',');
+            }
+            literal.push('"');
+            for character in item.chars() {
+                if matches!(character, '"' | '\\') {
+                    literal.push('\\');
+                }
+                literal.push(character);
+            }
+            literal.push('"');
+        }
+        literal.push('}');
+        Self::new(literal)
+    }
+}
+
+impl IntoDatum for Text<'_> {
+    fn into_datum(self) -> Option<Datum> {
+        self.0.as_ref().into_datum()
+    }
+
+    fn type_oid() -> Oid {
+        <&str>::type_oid()
+    }
 }

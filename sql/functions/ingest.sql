@@ -16,11 +16,6 @@ declare
     failure text;
     -- The gateway checked the signatures, and rings the doorbell once for many batches.
     is_gateway constant boolean := nexus._is_gateway();
-    requests constant jsonb := (
-        select coalesce(jsonb_agg(jsonb_build_object(
-            'connector_id', connector_ids[n], 'headers', headers[n], 'traceparent', traceparents[n],
-            'received_at', (extract(epoch from received_at[n]) * 1000000)::bigint) order by n), '[]')
-        from generate_series(1, coalesce(cardinality(connector_ids), 0)) n);
 begin
     perform nexus._require_tenant($1);
     if cardinality(headers) is distinct from size or cardinality(bodies) is distinct from size
@@ -30,7 +25,8 @@ begin
     end if;
     for attempt in 1..10 loop
     begin
-        return query select * from nexus._ingest_batch($1, requests, bodies, is_gateway, attempt > 1, null);
+        return query select * from nexus._ingest_batch(
+            $1, connector_ids, headers::text[], bodies, received_at, traceparents, is_gateway, attempt > 1, null);
         return;
     exception
         -- Records of other sources are concerned. What was locked is free again; now all are locked in one order.
@@ -47,7 +43,8 @@ begin
     end loop;
     if size = 1 then
         -- Alone and still failing: kept as it is, with the database's own words as the reason.
-        return query select * from nexus._ingest_batch($1, requests, bodies, is_gateway, false, failure);
+        return query select * from nexus._ingest_batch(
+            $1, connector_ids, headers::text[], bodies, received_at, traceparents, is_gateway, false, failure);
         return;
     end if;
     for n in 1..size loop

@@ -231,3 +231,21 @@ async fn a_rule_decides_which_source_goes_first_once_it_is_applied() {
     let changed: i32 = client.query_one(rebuild, &[&tenant.tenant_id]).await.unwrap().get(0);
     assert_eq!((name().await.as_str(), changed), ("Anne", 1));
 }
+
+#[tokio::test]
+async fn a_row_that_a_rebuild_mends_is_told_as_an_update() {
+    let client = DATABASE.admin().await;
+    let tenant = Tenant::create(&client).await;
+    let shop = tenant.connector(&client, "shopify").await;
+    let ann = person(1, "ann@example.com", ("Ann", "Lee"), 1, 1);
+    accept(&client, &shop, &shopify("customers/create", &ann, minute(1))).await;
+    let damage = "update nexus.customer set first_name = 'Eve' where tenant_id = $1";
+    client.execute(damage, &[&tenant.tenant_id]).await.unwrap();
+    let rebuild = "select changed from nexus.rebuild($1, 'customer')";
+    let changed: i32 = client.query_one(rebuild, &[&tenant.tenant_id]).await.unwrap().get(0);
+    assert_eq!(changed, 1);
+    let told = "select array_agg(v.event_type || ' ' || v.entity_version order by v.entity_version)
+                from nexus.domain_event v where v.tenant_id = $1 and v.entity_kind = 'customer'";
+    let told: Vec<String> = client.query_one(told, &[&tenant.tenant_id]).await.unwrap().get(0);
+    assert_eq!(told, ["customer.created 1", "customer.updated 2"]);
+}

@@ -10,17 +10,16 @@ pub mod merge;
 
 use super::record::{self, Stored};
 use super::route::{self, Flows};
-use super::{Batch, fetch};
+use super::{Batch, Told, fetch};
 use crate::advisory;
 use crate::error::Result;
-use crate::golden::{self, Change};
+use crate::golden::{self, Alias, Change};
 pub use entity::Entity;
-use merge::Merge;
+use merge::{Heard, Merge, Outcome};
 use nexus_core::canonical::Kind;
-use nexus_core::register::{Joined, Record};
 use pgrx::spi::SpiClient;
-use serde_json::{Map, Value, json};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;
 
 /// A record changed by a request: what a flow may want to hear of.
@@ -29,21 +28,22 @@ pub struct Changed {
     pub kind: &'static Kind,
     pub entity_id: Uuid,
     pub birth_id: Uuid,
-    /// The record as joined then.
-    pub document: Map<String, Value>,
+    /// The record as joined then, where it is another by now.
+    pub document: Option<String>,
     /// The flows that hear of it.
     pub flows: Vec<Uuid>,
 }
 
 /// Joins, projects and writes what the batch claims. Returns how many golden entities changed.
 pub fn run(client: &mut SpiClient<'_>, batch: &mut Batch) -> Result<usize> {
+    let flows = route::flows(client, batch)?;
     let mut merges = merge::collect(batch)?;
     let nothing = BTreeSet::new();
     if batch.is_wide {
         add_related(client, batch, &mut merges, &nothing)?;
     }
-    let inserted = insert_or_lock(client, batch.tenant_id, &mut merges)?;
-    join_and_write(client, batch, merges, &inserted, &nothing)
+    insert_or_lock(client, batch, &flows, &mut merges)?;
+    join_and_write(client, batch, &flows, merges, &nothing)
 }
 
 /// The rest of [`run`], for records that are locked. The entities of those that are to be looked at `anew` are
@@ -51,15 +51,16 @@ pub fn run(client: &mut SpiClient<'_>, batch: &mut Batch) -> Result<usize> {
 pub fn join_and_write(
     client: &mut SpiClient<'_>,
     batch: &mut Batch,
+    flows: &Flows,
     mut merges: BTreeMap<Uuid, Merge>,
-    inserted: &HashSet<Uuid>,
     anew: &BTreeSet<Uuid>,
 ) -> Result<usize> {
-    let flows = route::flows(client, batch)?;
-    let outcomes = join(batch, &flows, &mut merges);
+    for merge in merges.values_mut().filter(|merge| !merge.is_new) {
+        merge.join_heard(batch, flows);
+    }
     identity::run(client, batch, &mut merges, anew)?;
-    let changes = note(batch, &merges, outcomes);
-    let is_other = |merge: &&Merge| match inserted.contains(&merge.stored.birth_id) {
+    let changes = note(batch, &mut merges);
+    let is_other = |merge: &&Merge| match merge.is_new {
         // Written before it was known where it belongs.
         true => merge.stored.entity_id != merge.stored.birth_id || merge.stored.has_siblings,
         false => merge.is_changed(),
@@ -70,7 +71,7 @@ pub fn join_and_write(
     let versions = write_golden(client, batch.tenant_id, &merges, &mut entities)?;
     emit::run(client, batch, &entities, &versions)?;
     fetch::run(client, batch)?;
-    route::enqueue(client, batch, &flows, &changes)?;
+    route::enqueue(client, batch, flows, &changes)?;
     Ok(entities.len())
 }
 
@@ -125,7 +126,7 @@ pub fn add_related(
         }
     }
     for merge in merges.values_mut() {
-        merge.join(|_, _, _| {});
+        merge.join(batch, |_, _, _, _| {});
     }
     let related = identity::related(client, batch, merges, anew)?;
     let missing: Vec<Uuid> = related.into_iter().filter(|id| !merges.contains_key(id)).collect();
@@ -139,95 +140,62 @@ pub fn add_related(
     Ok(())
 }
 
-/// Writes the records that are new, and locks and reads the others. The ids of the new ones.
+/// Writes the records that are new, joined, and locks and reads the others, yet to be joined.
 pub fn insert_or_lock(
     client: &mut SpiClient<'_>,
-    tenant_id: Uuid,
+    batch: &Batch,
+    flows: &Flows,
     merges: &mut BTreeMap<Uuid, Merge>,
-) -> Result<HashSet<Uuid>> {
+) -> Result<()> {
     if merges.is_empty() {
-        return Ok(HashSet::new());
+        return Ok(());
     }
-    // What the records would be if none of them were known; most of a first import is not.
-    let mut all = Vec::with_capacity(merges.len());
+    // As if none of the records were known; most of a first import is not.
+    merges.values_mut().for_each(|merge| merge.join_heard(batch, flows));
+    let all: Vec<&Stored> = merges.values().map(|merge| &merge.stored).collect();
+    let inserted = record::insert_or_lock(client, batch.tenant_id, &all)?;
     for merge in merges.values_mut() {
-        merge.join(|_, _, _| {});
-        all.push(&merge.stored);
+        merge.is_new = inserted.contains(&merge.stored.birth_id);
     }
-    let inserted: HashSet<Uuid> = record::insert_or_lock(client, tenant_id, &all)?.into_iter().collect();
     let known: Vec<Uuid> = merges.keys().filter(|id| !inserted.contains(*id)).copied().collect();
-    for merge in merges.values_mut() {
-        merge.stored.record = Record::default();
-        merge.changed_by = None;
-    }
     if !known.is_empty() {
-        for stored in record::read(client, tenant_id, &known)? {
+        for stored in record::read(client, batch.tenant_id, &known)? {
             if let Some(merge) = merges.get_mut(&stored.birth_id) {
                 merge.found(stored);
             }
         }
     }
-    Ok(inserted)
-}
-
-/// What a claim did to its record.
-struct Outcome {
-    place: usize,
-    number: usize,
-    birth_id: Uuid,
-    result: &'static str,
-    /// The record as joined then, and the flows that hear of it.
-    heard: Option<(Map<String, Value>, Vec<Uuid>)>,
-}
-
-/// Joins every claim into its record.
-fn join(batch: &Batch, flows: &Flows, merges: &mut BTreeMap<Uuid, Merge>) -> Vec<Outcome> {
-    let mut outcomes = Vec::new();
-    for (birth_id, merge) in merges.iter_mut() {
-        let mut is_first = merge.before.is_none();
-        let (kind, scope) = (merge.stored.kind, merge.stored.scope);
-        merge.join(|claim, joined, record| {
-            let result = match joined {
-                Joined::Changed if claim.document.is_deleted => "deleted",
-                Joined::Changed if std::mem::take(&mut is_first) => "created",
-                Joined::Changed => "changed",
-                Joined::Raised => "unchanged",
-                Joined::Stale => "stale",
-            };
-            let request = &batch.requests[claim.place];
-            let wanting = match joined == Joined::Changed && request.makes_jobs() {
-                true => flows.wanting(scope, kind.name, request.topic.as_deref(), &record.fields),
-                false => Vec::new(),
-            };
-            let heard = (!wanting.is_empty()).then(|| (record.fields.clone(), wanting));
-            let (place, number, birth_id) = (claim.place, claim.number, *birth_id);
-            outcomes.push(Outcome { place, number, birth_id, result, heard });
-        });
-    }
-    outcomes
+    Ok(())
 }
 
 /// Notes on the requests what their claims did. Returns the changes that flows want to hear of.
-fn note(batch: &mut Batch, merges: &BTreeMap<Uuid, Merge>, outcomes: Vec<Outcome>) -> Vec<Changed> {
+fn note(batch: &mut Batch, merges: &mut BTreeMap<Uuid, Merge>) -> Vec<Changed> {
     let mut changes = Vec::new();
-    // What names a person who was forgotten is not kept.
-    for merge in merges.values().filter(|merge| merge.stored.record.is_erased()) {
-        merge.claims.iter().for_each(|claim| batch.requests[claim.place].is_erased = true);
+    for Merge { stored, claims, outcomes, .. } in merges.values_mut() {
+        // What names a person who was forgotten is not kept.
+        if stored.record.is_erased() {
+            claims.iter().for_each(|claim| batch.requests[claim.place].is_erased = true);
+        }
+        for Outcome { place, number, result, heard } in outcomes.drain(..) {
+            batch.requests[place].results.push(Told {
+                number,
+                kind: stored.kind.name,
+                external_id: stored.external_id.clone(),
+                entity_id: stored.entity_id,
+                result,
+            });
+            changes.extend(heard.map(|Heard { document, flows }| Changed {
+                place,
+                kind: stored.kind,
+                entity_id: stored.entity_id,
+                birth_id: stored.birth_id,
+                document,
+                flows,
+            }));
+        }
     }
-    for Outcome { place, number, birth_id, result, heard } in outcomes {
-        let Some(Merge { stored, .. }) = merges.get(&birth_id) else { continue };
-        batch.requests[place].results.push(json!({
-            "number": number, "kind": stored.kind.name, "external_id": stored.external_id,
-            "entity_id": stored.entity_id, "result": result,
-        }));
-        changes.extend(heard.map(|(document, flows)| Changed {
-            place,
-            kind: stored.kind,
-            entity_id: stored.entity_id,
-            birth_id,
-            document,
-            flows,
-        }));
+    for request in &mut batch.requests {
+        request.results.sort_by_key(|told| told.number);
     }
     changes
 }
@@ -262,7 +230,8 @@ fn write_golden(
             continue;
         }
         for alias in named.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
-            aliases.push((scope.birth_id(kind.name, alias), *birth_id, *entity_id));
+            let alias_id = scope.birth_id(kind.name, alias);
+            aliases.push(Alias { alias_id, birth_id: *birth_id, entity_id: *entity_id });
         }
     }
     let moved = golden::put_aliases(client, tenant_id, &aliases)?;

@@ -2,7 +2,7 @@
 
 use super::create::identity::{self, Domain, Identifiers, Walk};
 use super::create::{self, merge::Merge};
-use super::{Batch, record};
+use super::{Batch, record, route};
 use crate::error::{Result, report};
 use crate::functions::{from_core, to_core};
 use nexus_core::canonical::Kind;
@@ -26,12 +26,13 @@ fn _resolve_anew(tenant_id: PgUuid, birth_ids: Vec<PgUuid>, repair: bool) -> Res
         let mut merges: BTreeMap<Uuid, Merge> =
             stored.map(|stored| (stored.birth_id, Merge::of(stored))).collect();
         create::add_related(client, &batch, &mut merges, &ids)?;
-        let inserted = create::insert_or_lock(client, batch.tenant_id, &mut merges)?;
+        let flows = route::flows(client, &batch)?;
+        create::insert_or_lock(client, &batch, &flows, &mut merges)?;
         if repair {
             identity::forget_keys(client, batch.tenant_id, &list)?;
         }
         let all: Vec<Uuid> = merges.keys().copied().collect();
-        let mut changed = create::join_and_write(client, &mut batch, merges, &inserted, &ids)?;
+        let mut changed = create::join_and_write(client, &mut batch, &flows, merges, &ids)?;
         if repair {
             changed += create::repair(client, &batch, &all)?;
         }

@@ -4,43 +4,41 @@ use super::Batch;
 use crate::error::Result;
 use crate::functions::from_core;
 use crate::instant::timestamptz;
-use crate::plan;
-use pgrx::JsonB;
+use crate::plan::{self, column};
 use pgrx::spi::SpiClient;
-use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use uuid::Uuid;
 
 /// Sorted, and the latest asking stands.
-const ASK: &str = concat!(
-    "insert into nexus.fetch_request as f (tenant_id, fetch_request_id, environment_id, connector_id, kind, external_id,
-        event_id, requested_at)
-    select $1, r.fetch_request_id, r.environment_id, r.connector_id, r.kind, r.external_id, r.event_id, ",
-    timestamptz!("r.requested_at"),
-    " from jsonb_to_recordset($2) as r(fetch_request_id uuid, environment_id uuid, connector_id uuid, kind text,
-        external_id text, event_id uuid, requested_at bigint)
+const ASK: &str = "
+    insert into nexus.fetch_request as f (tenant_id, fetch_request_id, environment_id, connector_id, kind, external_id,
+                                          event_id, requested_at)
+    select $1, r.* from (
+        select unnest($2) as fetch_request_id, unnest($3) as environment_id, unnest($4) as connector_id,
+               unnest($5) as kind, unnest($6) as external_id, unnest($7) as event_id, unnest($8) as requested_at) r
     order by r.fetch_request_id
     on conflict (tenant_id, fetch_request_id) do update set event_id = excluded.event_id,
         requested_at = excluded.requested_at
-    where f.requested_at < excluded.requested_at"
-);
+    where f.requested_at < excluded.requested_at";
 
 pub fn run(client: &mut SpiClient<'_>, batch: &Batch) -> Result<()> {
-    let mut rows: BTreeMap<Uuid, Value> = BTreeMap::new();
+    let mut asked = BTreeMap::new();
     for (request, source) in batch.events() {
         for fetch in &request.fetch {
-            let birth_id = source.scope.birth_id(fetch.kind, &fetch.external_id);
-            let row = json!({
-                "fetch_request_id": birth_id, "environment_id": source.scope.environment_id,
-                "connector_id": request.connector_id, "kind": fetch.kind, "external_id": fetch.external_id,
-                "event_id": request.event_id, "requested_at": request.received_at,
-            });
-            rows.insert(birth_id, row);
+            asked.insert(source.scope.birth_id(fetch.kind, &fetch.external_id), (request, source, fetch));
         }
     }
-    if !rows.is_empty() {
-        let rows = JsonB(Value::Array(rows.into_values().collect()));
-        plan::run(client, ASK, &[from_core(batch.tenant_id).into(), rows.into()])?;
+    if !asked.is_empty() {
+        let arguments = [
+            from_core(batch.tenant_id).into(),
+            column(asked.keys(), |id| from_core(*id)),
+            column(asked.values(), |(_, source, _)| from_core(source.scope.environment_id)),
+            column(asked.values(), |(request, ..)| from_core(request.connector_id)),
+            column(asked.values(), |(.., fetch)| fetch.kind),
+            column(asked.values(), |(.., fetch)| &*fetch.external_id),
+            column(asked.values(), |(request, ..)| from_core(request.event_id)),
+            column(asked.values(), |(request, ..)| timestamptz(request.received_at)),
+        ];
+        plan::run(client, ASK, &arguments)?;
     }
     Ok(())
 }

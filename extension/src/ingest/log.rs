@@ -1,132 +1,140 @@
 //! Stage 6: the event itself, with what came of it, and a line for each duplicate.
 
-use super::{Batch, Request, Source};
+use super::{Batch, Request, Source, Told};
 use crate::error::Result;
 use crate::functions::from_core;
 use crate::instant::timestamptz;
-use crate::plan;
-use pgrx::JsonB;
+use crate::plan::{self, Text, column};
+use pgrx::datum::DatumWithOid;
 use pgrx::spi::SpiClient;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use std::rc::Rc;
 use uuid::Uuid;
 
+/// What came of events, as [`outcomes`] hands it over.
+macro_rules! outcomes {
+    () => {
+        "unnest($2) as event_id, unnest($3) as is_erased, unnest($4) as manifest_version, unnest($5) as topic,
+         unnest($6) as status, unnest($7) as reason_code, unnest($8) as reason, unnest($9)::jsonb as outcome"
+    };
+}
+
 const INSERT_EVENTS: &str = concat!(
-    "insert into nexus.event (tenant_id, event_id, environment_id, connector_id, connector_type, manifest_version, topic,
-        status, reason_code, reason, outcome, trace_id, parent_span_id, delivery_key, emitted_at, received_at,
-        is_verified, erased_at, headers, body)
-    select $1, r.event_id, r.environment_id, r.connector_id, r.connector_type, r.manifest_version, r.topic,
-        r.status, r.reason_code, r.reason, r.outcome, r.trace_id, r.parent_span_id, r.delivery_key, ",
-    timestamptz!("r.emitted_at"), ", ", timestamptz!("r.received_at"), ", $4, case when r.is_erased then now() end, r.headers, ($3::bytea[])[r.body]
-    from jsonb_to_recordset($2) as r(event_id uuid, environment_id uuid, connector_id uuid, connector_type text,
-        manifest_version integer, topic text, status text, reason_code text, reason text, outcome jsonb, trace_id text,
-        parent_span_id text, delivery_key text, emitted_at bigint, received_at bigint, is_erased boolean, headers jsonb, body integer)"
+    "insert into nexus.event (tenant_id, event_id, manifest_version, topic, status, reason_code, reason, outcome, erased_at,
+        environment_id, connector_id, connector_type, trace_id, parent_span_id, delivery_key, emitted_at, received_at,
+        headers, body, is_verified)
+    select $1, r.event_id, r.manifest_version, r.topic, r.status, r.reason_code, r.reason, r.outcome,
+        case when r.is_erased then now() end, r.environment_id, r.connector_id, r.connector_type, r.trace_id,
+        r.parent_span_id, r.delivery_key, r.emitted_at, r.received_at, r.headers, r.body, $20
+    from (select ", outcomes!(), ", unnest($10) as environment_id, unnest($11) as connector_id,
+              unnest($12) as connector_type, unnest($13) as trace_id, unnest($14) as parent_span_id,
+              unnest($15) as delivery_key, unnest($16) as emitted_at, unnest($17) as received_at,
+              unnest($18)::jsonb as headers, unnest($19) as body) r"
 );
 
 const INSERT_DUPLICATES: &str = "
     insert into nexus.activity_log (tenant_id, activity_log_id, environment_id, stage, action, trace_id, event_id, detail)
     select $1, r.activity_log_id, r.environment_id, 'deduplicate', 'duplicate', r.trace_id, r.event_id,
            jsonb_build_object('duplicate_of', r.event_id, 'connector_id', r.connector_id)
-    from jsonb_to_recordset($2) as r(activity_log_id uuid, environment_id uuid, trace_id text, event_id uuid, connector_id uuid)";
+    from (select unnest($2) as activity_log_id, unnest($3) as environment_id, unnest($4) as trace_id,
+                 unnest($5) as event_id, unnest($6) as connector_id) r";
 
 pub fn run(client: &mut SpiClient<'_>, batch: &Batch, is_verified: bool) -> Result<()> {
-    let tenant_id = from_core(batch.tenant_id);
-    let mut bodies: Vec<&[u8]> = Vec::new();
-    let mut events = Vec::new();
-    for (request, source) in batch.events() {
-        bodies.push(if request.is_erased { &[] } else { &request.body });
-        let mut event = row(request, source);
-        let received = json!({
-            "environment_id": source.scope.environment_id,
-            "connector_id": request.connector_id,
-            "connector_type": source.connector_type,
-            "trace_id": request.trace.trace_id,
-            "parent_span_id": request.trace.parent_span_id,
-            "delivery_key": request.delivery_key,
-            "emitted_at": request.emitted_at,
-            "received_at": request.received_at,
-            "headers": if request.is_erased { json!({}) } else { request.headers.clone() },
-            "body": bodies.len(),
-        });
-        if let (Value::Object(event), Value::Object(received)) = (&mut event, received) {
-            event.extend(received);
-        }
-        events.push(event);
-    }
+    let events: Vec<_> = batch.events().collect();
     if !events.is_empty() {
-        let bodies: Vec<Vec<u8>> = bodies.into_iter().map(<[u8]>::to_vec).collect();
-        let events = JsonB(Value::Array(events));
-        plan::run(
-            client,
-            INSERT_EVENTS,
-            &[tenant_id.into(), events.into(), bodies.into(), is_verified.into()],
-        )?;
+        let mut arguments = outcomes(batch.tenant_id, &events);
+        arguments.extend([
+            column(&events, |(_, source)| from_core(source.scope.environment_id)),
+            column(&events, |(request, _)| from_core(request.connector_id)),
+            column(&events, |(_, source)| &*source.connector_type),
+            column(&events, |(request, _)| &*request.trace.trace_id),
+            column(&events, |(request, _)| request.trace.parent_span_id.as_deref()),
+            column(&events, |(request, _)| request.delivery_key.as_deref()),
+            column(&events, |(request, _)| request.emitted_at.map(timestamptz)),
+            column(&events, |(request, _)| timestamptz(request.received_at)),
+            column(&events, |(request, _)| if request.is_erased { "{}" } else { &request.headers }),
+            column(&events, |(request, _)| if request.is_erased { &[][..] } else { &request.body }),
+            is_verified.into(),
+        ]);
+        plan::run(client, INSERT_EVENTS, &arguments)?;
     }
-    let duplicates: Vec<Value> = batch
+    let duplicates: Vec<(&Request, &Rc<Source>, Uuid)> = batch
         .requests
         .iter()
-        .filter_map(|request| {
-            let (original, source) = request.duplicate_of.zip(request.source.as_ref())?;
-            Some(json!({
-                "activity_log_id": Uuid::now_v7(), "environment_id": source.scope.environment_id,
-                "trace_id": request.trace.trace_id, "event_id": original, "connector_id": request.connector_id,
-            }))
-        })
+        .filter_map(|request| Some((request, request.source.as_ref()?, request.duplicate_of?)))
         .collect();
     if !duplicates.is_empty() {
-        plan::run(client, INSERT_DUPLICATES, &[tenant_id.into(), JsonB(Value::Array(duplicates)).into()])?;
+        let arguments = [
+            from_core(batch.tenant_id).into(),
+            column(&duplicates, |_| from_core(Uuid::now_v7())),
+            column(&duplicates, |(_, source, _)| from_core(source.scope.environment_id)),
+            column(&duplicates, |(request, ..)| &*request.trace.trace_id),
+            column(&duplicates, |(.., original)| from_core(*original)),
+            column(&duplicates, |(request, ..)| from_core(request.connector_id)),
+        ];
+        plan::run(client, INSERT_DUPLICATES, &arguments)?;
     }
     Ok(())
 }
 
-const UPDATE_EVENTS: &str = "
-    update nexus.event e set manifest_version = r.manifest_version, topic = r.topic, status = r.status,
+const UPDATE_EVENTS: &str = concat!(
+    "update nexus.event e set manifest_version = r.manifest_version, topic = r.topic, status = r.status,
         reason_code = r.reason_code, reason = r.reason, outcome = r.outcome,
         erased_at = case when r.is_erased then now() else e.erased_at end,
         headers = case when r.is_erased then '{}' else e.headers end,
         body = case when r.is_erased then '' else e.body end
-    from jsonb_to_recordset($2) as r(event_id uuid, is_erased boolean, manifest_version integer, topic text, status text,
-                                     reason_code text, reason text, outcome jsonb)
-    where e.tenant_id = $1 and e.event_id = r.event_id";
+    from (select ",
+    outcomes!(),
+    ") r where e.tenant_id = $1 and e.event_id = r.event_id"
+);
 
 /// Notes on events that were read again what came of them now.
 pub fn update(client: &mut SpiClient<'_>, batch: &Batch) -> Result<()> {
-    let rows: Vec<Value> = batch.events().map(|(request, source)| row(request, source)).collect();
-    if !rows.is_empty() {
-        let rows = JsonB(Value::Array(rows));
-        plan::run(client, UPDATE_EVENTS, &[from_core(batch.tenant_id).into(), rows.into()])?;
+    let events: Vec<_> = batch.events().collect();
+    if !events.is_empty() {
+        plan::run(client, UPDATE_EVENTS, &outcomes(batch.tenant_id, &events))?;
     }
     Ok(())
 }
 
-/// What an event's row says of what came of it.
-fn row(request: &Request, source: &Source) -> Value {
-    let (status, reason_code, reason) = request.status();
-    json!({
-        "event_id": request.event_id,
-        "is_erased": request.is_erased,
-        "manifest_version": source.version,
-        "topic": request.topic,
-        "status": status,
-        "reason_code": reason_code,
-        "reason": reason,
-        "outcome": (status == "accepted").then(|| outcome(request)),
-    })
+/// What came of an event, beside its status.
+#[derive(Serialize)]
+struct Outcome<'a> {
+    documents: &'a [Told],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    fetch: Vec<Fetch<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    no_job: Option<&'static str>,
 }
 
-fn outcome(request: &Request) -> Value {
-    let mut results = request.results.clone();
-    results.sort_by_key(|result| result["number"].as_u64());
-    for result in &mut results {
-        if let Some(result) = result.as_object_mut() {
-            result.remove("number");
-        }
-    }
-    let mut outcome = Map::from_iter([("documents".to_owned(), Value::Array(results))]);
-    if !request.fetch.is_empty() {
-        let named =
-            request.fetch.iter().map(|fetch| json!({ "kind": fetch.kind, "external_id": fetch.external_id }));
-        outcome.insert("fetch".to_owned(), named.collect());
-    }
-    outcome.extend(request.no_job.map(|reason| ("no_job".to_owned(), json!(reason))));
-    Value::Object(outcome)
+#[derive(Serialize)]
+struct Fetch<'a> {
+    kind: &'static str,
+    external_id: &'a str,
+}
+
+/// What events' rows say of what came of them.
+fn outcomes(tenant_id: Uuid, events: &[(&Request, &Rc<Source>)]) -> Vec<DatumWithOid<'static>> {
+    let statuses: Vec<_> = events.iter().map(|(request, _)| request.status()).collect();
+    let outcome = |request: &Request| {
+        let fetch = request.fetch.iter();
+        Text::json(&Outcome {
+            documents: &request.results,
+            fetch: fetch.map(|of| Fetch { kind: of.kind, external_id: &of.external_id }).collect(),
+            no_job: request.no_job,
+        })
+    };
+    vec![
+        from_core(tenant_id).into(),
+        column(events, |(request, _)| from_core(request.event_id)),
+        column(events, |(request, _)| request.is_erased),
+        column(events, |(_, source)| source.version),
+        column(events, |(request, _)| request.topic.as_deref()),
+        column(&statuses, |(status, ..)| *status),
+        column(&statuses, |(_, code, _)| *code),
+        column(&statuses, |(.., reason)| reason.as_deref()),
+        column(events.iter().zip(&statuses), |((request, _), (status, ..))| {
+            (*status == "accepted").then(|| outcome(request))
+        }),
+    ]
 }

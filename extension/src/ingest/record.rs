@@ -3,16 +3,17 @@
 use crate::error::{Result, internal};
 use crate::functions::{from_core, to_core};
 use crate::instant::{microseconds, timestamptz};
-use crate::plan;
+use crate::plan::{self, Text, column};
 use nexus_core::canonical::Kind;
 use nexus_core::identity::Scope;
 use nexus_core::register::{Record, Stamp, Version};
 use nexus_core::survivorship::Claims;
+use pgrx::datum::DatumWithOid;
 use pgrx::spi::{SpiClient, SpiHeapTupleData};
 use pgrx::{FromDatum, IntoDatum, JsonB, Uuid as PgUuid};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use uuid::Uuid;
 
 /// A source record, as it stands or is to stand.
@@ -29,11 +30,14 @@ pub struct Stored {
     pub record: Record,
 }
 
-macro_rules! row_type {
+/// Rows as [`columns`] hands them over.
+macro_rules! rows {
     () => {
-        "birth_id uuid, environment_id uuid, connector_id uuid, kind text, external_id text, entity_id uuid,
-         has_siblings boolean, document jsonb, source_time bigint, observed bigint, generation integer, event_id uuid,
-         manifest_version integer, group_stamps jsonb, tombstone jsonb, is_deleted boolean"
+        "(select unnest($2) as birth_id, unnest($3) as environment_id, unnest($4) as connector_id, unnest($5) as kind,
+                 unnest($6) as external_id, unnest($7) as entity_id, unnest($8) as has_siblings,
+                 unnest($9)::jsonb as document, unnest($10) as source_time, unnest($11) as observed_at,
+                 unnest($12) as generation, unnest($13) as event_id, unnest($14) as manifest_version,
+                 unnest($15)::jsonb as group_stamps, unnest($16)::jsonb as tombstone, unnest($17) as is_deleted) r"
     };
 }
 
@@ -44,11 +48,9 @@ const INSERT_OR_LOCK: &str = concat!(
         insert into nexus.source_record as s (tenant_id, birth_id, environment_id, connector_id, kind, external_id,
             entity_id, has_siblings, document, source_time, observed_at, generation, event_id, manifest_version, group_stamps,
             tombstone, is_deleted, created_at, updated_at)
-        select $1, r.birth_id, r.environment_id, r.connector_id, r.kind, r.external_id, r.entity_id, r.has_siblings, r.document, ",
-    timestamptz!("r.source_time"), ", ", timestamptz!("r.observed"),
-    ", r.generation, r.event_id, r.manifest_version, r.group_stamps, r.tombstone, r.is_deleted, now(), now()
-        from jsonb_to_recordset($2) as r(", row_type!(), ")
-        order by r.birth_id
+        select $1, r.*, now(), now() from ",
+    rows!(),
+    " order by r.birth_id
         on conflict (tenant_id, birth_id) do update set birth_id = s.birth_id where false
         returning s.birth_id)
     select i.birth_id from inserted i"
@@ -70,24 +72,23 @@ const LOCK: &str = stored!("birth_id", "for update");
 const OF_ENTITIES: &str = stored!("entity_id", "");
 
 const UPDATE: &str = concat!(
-    "update nexus.source_record s set external_id = r.external_id, entity_id = r.entity_id, has_siblings = r.has_siblings, document = r.document, source_time = ",
-    timestamptz!("r.source_time"),
-    ", observed_at = ",
-    timestamptz!("r.observed"),
-    ", generation = r.generation, event_id = r.event_id,
-    manifest_version = r.manifest_version, group_stamps = r.group_stamps, tombstone = r.tombstone,
-    is_deleted = r.is_deleted, updated_at = now()
-    from jsonb_to_recordset($2) as r(",
-    row_type!(),
-    ")
-    where s.tenant_id = $1 and s.birth_id = r.birth_id"
+    "update nexus.source_record s set external_id = r.external_id, entity_id = r.entity_id,
+        has_siblings = r.has_siblings, document = r.document, source_time = r.source_time, observed_at = r.observed_at,
+        generation = r.generation, event_id = r.event_id, manifest_version = r.manifest_version,
+        group_stamps = r.group_stamps, tombstone = r.tombstone, is_deleted = r.is_deleted, updated_at = now()
+    from ",
+    rows!(),
+    " where s.tenant_id = $1 and s.birth_id = r.birth_id"
 );
 
 /// Writes the records that are new and locks the others; the ids of the new ones.
-pub fn insert_or_lock(client: &mut SpiClient<'_>, tenant_id: Uuid, records: &[&Stored]) -> Result<Vec<Uuid>> {
-    let rows = Value::Array(records.iter().map(|stored| stored.to_row()).collect());
-    let mut inserted = Vec::new();
-    for row in plan::run(client, INSERT_OR_LOCK, &[from_core(tenant_id).into(), JsonB(rows).into()])? {
+pub fn insert_or_lock(
+    client: &mut SpiClient<'_>,
+    tenant_id: Uuid,
+    records: &[&Stored],
+) -> Result<HashSet<Uuid>> {
+    let mut inserted = HashSet::new();
+    for row in plan::run(client, INSERT_OR_LOCK, &columns(tenant_id, records))? {
         inserted.extend(row.get::<PgUuid>(1).map_err(internal)?.map(to_core));
     }
     Ok(inserted)
@@ -114,9 +115,9 @@ fn select(
     tenant_id: Uuid,
     ids: &[Uuid],
 ) -> Result<Vec<Stored>> {
-    let ids: Vec<PgUuid> = ids.iter().copied().map(from_core).collect();
     let mut records = Vec::with_capacity(ids.len());
-    for row in plan::run(client, text, &[from_core(tenant_id).into(), ids.into()])? {
+    let arguments = [from_core(tenant_id).into(), column(ids, |id| from_core(*id))];
+    for row in plan::run(client, text, &arguments)? {
         records.push(Stored::from_row(tenant_id, &row)?);
     }
     Ok(records)
@@ -125,10 +126,33 @@ fn select(
 /// Writes records whose version rose.
 pub fn update(client: &mut SpiClient<'_>, tenant_id: Uuid, records: &[&Stored]) -> Result<()> {
     if !records.is_empty() {
-        let rows = Value::Array(records.iter().map(|stored| stored.to_row()).collect());
-        plan::run(client, UPDATE, &[from_core(tenant_id).into(), JsonB(rows).into()])?;
+        plan::run(client, UPDATE, &columns(tenant_id, records))?;
     }
     Ok(())
+}
+
+/// The records' rows, as `rows!` reads them.
+fn columns(tenant_id: Uuid, records: &[&Stored]) -> [DatumWithOid<'static>; 17] {
+    let stamps: Vec<Stamp> = records.iter().map(|stored| stored.stamp()).collect();
+    [
+        from_core(tenant_id).into(),
+        column(records, |stored| from_core(stored.birth_id)),
+        column(records, |stored| from_core(stored.scope.environment_id)),
+        column(records, |stored| from_core(stored.scope.connector_id)),
+        column(records, |stored| stored.kind.name),
+        column(records, |stored| &*stored.external_id),
+        column(records, |stored| from_core(stored.entity_id)),
+        column(records, |stored| stored.has_siblings),
+        column(records, |stored| Text::json(&stored.record.fields)),
+        column(&stamps, |stamp| timestamptz(stamp.version.source_time)),
+        column(&stamps, |stamp| timestamptz(stamp.version.observed)),
+        column(&stamps, |stamp| stamp.version.generation),
+        column(&stamps, |stamp| from_core(stamp.event_id)),
+        column(&stamps, |stamp| stamp.manifest_version),
+        column(records.iter().zip(&stamps), |(stored, stamp)| stored.exceptions(stamp).map(Text::new)),
+        column(records, |stored| stored.record.tombstone.map(|stamp| stamp_to_json(&stamp).to_string())),
+        column(records, |stored| stored.record.is_deleted() || stored.record.stamp().is_none()),
+    ]
 }
 
 fn stamp_to_json(stamp: &Stamp) -> Value {
@@ -206,38 +230,21 @@ impl Stored {
         Claims { record, scope: self.scope, external_id: &self.external_id, birth_id: self.birth_id }
     }
 
-    fn to_row(&self) -> Value {
-        // The record's stamp is its latest claim's, so that the common record, all of it from one snapshot, needs
-        // none per group. One that claims nothing any more keeps no stamp either.
-        let record = &self.record;
-        let base = record.stamp().unwrap_or(Stamp {
+    /// The record's stamp is its latest claim's, so that the common record, all of it from one snapshot, needs none
+    /// per group. One that claims nothing any more keeps no stamp either.
+    fn stamp(&self) -> Stamp {
+        self.record.stamp().unwrap_or(Stamp {
             version: Version::new(0, None, 0),
             event_id: Uuid::nil(),
             manifest_version: 0,
-        });
-        let exceptions: Map<String, Value> = record
-            .groups
-            .iter()
-            .filter(|(_, stamp)| **stamp != base)
-            .map(|(group, stamp)| (group.clone(), stamp_to_json(stamp)))
-            .collect();
-        json!({
-            "birth_id": self.birth_id,
-            "environment_id": self.scope.environment_id,
-            "connector_id": self.scope.connector_id,
-            "kind": self.kind.name,
-            "external_id": self.external_id,
-            "entity_id": self.entity_id,
-            "has_siblings": self.has_siblings,
-            "document": record.fields,
-            "source_time": base.version.source_time,
-            "observed": base.version.observed,
-            "generation": base.version.generation,
-            "event_id": base.event_id,
-            "manifest_version": base.manifest_version,
-            "group_stamps": if exceptions.is_empty() { Value::Null } else { Value::Object(exceptions) },
-            "tombstone": record.tombstone.as_ref().map(stamp_to_json),
-            "is_deleted": record.is_deleted() || record.stamp().is_none(),
         })
+    }
+
+    /// The stamps of the groups that have another.
+    fn exceptions(&self, stamp: &Stamp) -> Option<String> {
+        let others = self.record.groups.iter().filter(|(_, of_group)| *of_group != stamp);
+        let others: Map<String, Value> =
+            others.map(|(group, stamp)| (group.clone(), stamp_to_json(stamp))).collect();
+        (!others.is_empty()).then(|| Value::Object(others).to_string())
     }
 }

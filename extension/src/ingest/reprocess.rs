@@ -5,7 +5,7 @@
 //! records, so that they are what they would be had the mapping been this one from the beginning.
 
 use super::create::{self, merge::Merge};
-use super::{Batch, Request, Source, normalize, record};
+use super::{Batch, Request, Source, normalize, record, route};
 use crate::error::{Result, internal, report};
 use crate::functions::{from_core, to_core};
 use crate::instant::microseconds;
@@ -34,7 +34,7 @@ struct Swept {
 }
 
 const EVENTS: &str = concat!(
-    "select e.event_id, e.connector_id, e.headers, e.body, ",
+    "select e.event_id, e.connector_id, e.headers::text, e.body, ",
     microseconds!("e.received_at"),
     ", e.trace_id, e.parent_span_id, e.status from nexus.event e
     where e.tenant_id = $1 and e.event_id = any ($2) and e.erased_at is null order by e.event_id"
@@ -60,9 +60,10 @@ fn _reprocess_batch(
         add_swept(client, &batch, &swept, &mut merges)?;
         let nothing = BTreeSet::new();
         create::add_related(client, &batch, &mut merges, &nothing)?;
-        let inserted = create::insert_or_lock(client, batch.tenant_id, &mut merges)?;
+        let flows = route::flows(client, &batch)?;
+        create::insert_or_lock(client, &batch, &flows, &mut merges)?;
         forget(client, &batch, &swept, &mut merges)?;
-        let entities = create::join_and_write(client, &mut batch, merges, &inserted, &nothing)?;
+        let entities = create::join_and_write(client, &mut batch, &flows, merges, &nothing)?;
         super::log::update(client, &batch)?;
         let quarantined = batch.events().filter(|(request, _)| request.status().0 == "quarantined").count();
         Ok((count(batch.requests.len()), count(quarantined), count(entities)))
@@ -118,7 +119,7 @@ fn _preview_batch(
             }
         }
         forget(client, &batch, &swept, &mut merges)?;
-        merges.values_mut().for_each(|merge| merge.join(|_, _, _| {}));
+        merges.values_mut().for_each(|merge| merge.join(&batch, |_, _, _, _| {}));
         let entities = create::entity::tried(client, &batch, &merges)?;
         let mut differences: Vec<_> = entities.iter().flat_map(differences).collect();
         differences.extend(batch.requests.iter().filter_map(status_difference));
@@ -221,7 +222,7 @@ impl Batch {
             ) = (
                 row.get::<PgUuid>(1).map_err(internal)?,
                 row.get::<PgUuid>(2).map_err(internal)?,
-                row.get::<JsonB>(3).map_err(internal)?,
+                row.get::<String>(3).map_err(internal)?,
                 row.get::<Vec<u8>>(4).map_err(internal)?,
                 row.get::<i64>(5).map_err(internal)?,
                 row.get::<String>(6).map_err(internal)?,
@@ -230,11 +231,11 @@ impl Batch {
                 continue;
             };
             let trace = TraceContext { trace_id, parent_span_id: row.get(7).map_err(internal)? };
-            let (place, event_id, connector_id) = (requests.len(), to_core(event_id), to_core(connector_id));
-            let mut request =
-                Request::new(place, connector_id, event_id, headers.0, body, received_at, trace);
-            request.former_status = row.get(8).map_err(internal)?;
-            requests.push(request);
+            requests.push(Request {
+                event_id: to_core(event_id),
+                former_status: row.get(8).map_err(internal)?,
+                ..Request::new(requests.len(), to_core(connector_id), headers, body, received_at, trace)
+            });
         }
         Ok(Self::new(tenant_id, requests))
     }

@@ -1,49 +1,71 @@
 //! Which flows hear of a change, and the jobs they get.
 
-use super::Batch;
 use super::create::Changed;
+use super::{Batch, Request, Told};
 use crate::error::{Result, internal};
 use crate::functions::{from_core, to_core};
-use crate::plan;
+use crate::plan::{self, column};
 use nexus_core::identity::Scope;
 use nexus_core::routing::{self, Flow};
 use pgrx::spi::SpiClient;
 use pgrx::{JsonB, Uuid as PgUuid};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
 use uuid::Uuid;
 
-/// The tenant's active flows.
-pub struct Flows(Vec<(Uuid, Uuid, Flow)>);
+/// The tenant's active flows, with their environments.
+pub struct Flows(Vec<(Uuid, Uuid, Rc<Flow>)>);
+
+thread_local! {
+    /// Flows by id and the hash of their definition: a backend compiles each once.
+    static COMPILED: RefCell<HashMap<Uuid, (i64, Rc<Flow>)>> = RefCell::default();
+}
 
 const FLOWS: &str = "
-    select f.flow_id, f.environment_id, f.definition from nexus.flow f
+    select f.flow_id, f.environment_id, jsonb_hash_extended(f.definition, 0), f.definition from nexus.flow f
     where f.tenant_id = $1 and f.is_active order by f.flow_id";
 
-const ENQUEUE_JOBS: &str = "
-    insert into nexus.job (tenant_id, job_id, environment_id, flow_id, event_id, trace_id, entity_kind, entity_id, birth_id,
-                           normalized_payload, created_at, updated_at)
-    select $1, r.job_id, r.environment_id, r.flow_id, r.event_id, r.trace_id, r.entity_kind, r.entity_id, r.birth_id,
-           r.normalized_payload, now(), now()
-    from jsonb_to_recordset($2) as r(job_id uuid, environment_id uuid, flow_id uuid, event_id uuid, trace_id text,
-                                     entity_kind text, entity_id uuid, birth_id uuid, normalized_payload jsonb)";
-
-const ENQUEUE_DELIVERIES: &str = "
+/// A record's row holds the document of its last change.
+const ENQUEUE: &str = "
+    with r as (
+        select unnest($2) as job_id, unnest($3) as delivery_id, unnest($4) as environment_id, unnest($5) as flow_id,
+               unnest($6) as event_id, unnest($7) as trace_id, unnest($8) as entity_kind, unnest($9) as entity_id,
+               unnest($10) as birth_id, unnest($11)::jsonb as document
+    ), job as (
+        insert into nexus.job (tenant_id, job_id, environment_id, flow_id, event_id, trace_id, entity_kind, entity_id,
+                               birth_id, normalized_payload, created_at, updated_at)
+        select $1, r.job_id, r.environment_id, r.flow_id, r.event_id, r.trace_id, r.entity_kind, r.entity_id,
+               r.birth_id, coalesce(r.document, s.document), now(), now()
+        from r join nexus.source_record s on s.tenant_id = $1 and s.birth_id = r.birth_id
+    )
     insert into nexus.delivery (tenant_id, delivery_id, environment_id, kind, destination_id, job_id, trace_id, due_at, created_at)
-    select $1, r.delivery_id, r.environment_id, 'job', r.flow_id, r.job_id, r.trace_id, now(), now()
-    from jsonb_to_recordset($2) as r(delivery_id uuid, environment_id uuid, flow_id uuid, job_id uuid, trace_id text)";
+    select $1, r.delivery_id, r.environment_id, 'job', r.flow_id, r.job_id, r.trace_id, now(), now() from r";
 
 pub fn flows(client: &mut SpiClient<'_>, batch: &Batch) -> Result<Flows> {
     let mut flows = Vec::new();
     for row in plan::run(client, FLOWS, &[from_core(batch.tenant_id).into()])? {
-        let (Some(flow_id), Some(environment_id), Some(definition)) = (
-            row.get::<PgUuid>(1).map_err(internal)?,
+        let (Some(flow_id), Some(environment_id), Some(hash)) = (
+            row.get::<PgUuid>(1).map_err(internal)?.map(to_core),
             row.get::<PgUuid>(2).map_err(internal)?,
-            row.get::<JsonB>(3).map_err(internal)?,
+            row.get::<i64>(3).map_err(internal)?,
         ) else {
             continue;
         };
-        match Flow::from_json(&definition.0) {
-            Ok(flow) => flows.push((to_core(flow_id), to_core(environment_id), flow)),
+        let known = COMPILED.with_borrow(|compiled| compiled.get(&flow_id).cloned());
+        let flow = match known.filter(|(of, _)| *of == hash) {
+            Some((_, flow)) => Ok(flow),
+            None => {
+                let definition = row.get::<JsonB>(4).map_err(internal)?;
+                Flow::from_json(&definition.map_or(Value::Null, |definition| definition.0)).map(Rc::new)
+            }
+        };
+        match flow {
+            Ok(flow) => {
+                COMPILED.with_borrow_mut(|compiled| compiled.insert(flow_id, (hash, Rc::clone(&flow))));
+                flows.push((flow_id, to_core(environment_id), flow));
+            }
             // create_flow refuses these; one written past it must not stop the tenant's events.
             Err(error) => pgrx::warning!("flow {flow_id} is left out: {error}"),
         }
@@ -75,35 +97,45 @@ pub fn enqueue(
     flows: &Flows,
     changes: &[Changed],
 ) -> Result<()> {
-    let mut rows = Vec::new();
-    for change in changes {
-        let request = &batch.requests[change.place];
-        let Some(source) = &request.source else {
-            continue;
-        };
-        for flow_id in &change.flows {
-            rows.push(json!({
-                "job_id": Uuid::now_v7(),
-                "delivery_id": Uuid::now_v7(),
-                "environment_id": source.scope.environment_id,
-                "flow_id": flow_id,
-                "event_id": request.event_id,
-                "trace_id": request.trace.trace_id,
-                "entity_kind": change.kind.name,
-                "entity_id": change.entity_id,
-                "birth_id": change.birth_id,
-                "normalized_payload": change.document,
-            }));
-        }
+    let jobs: Vec<Job<'_>> = changes.iter().flat_map(|change| Job::of(batch, change)).collect();
+    if !jobs.is_empty() {
+        let arguments = [
+            from_core(batch.tenant_id).into(),
+            column(&jobs, |job| from_core(job.job_id)),
+            column(&jobs, |_| from_core(Uuid::now_v7())),
+            column(&jobs, |job| from_core(job.environment_id)),
+            column(&jobs, |job| from_core(job.flow_id)),
+            column(&jobs, |job| from_core(job.request.event_id)),
+            column(&jobs, |job| &*job.request.trace.trace_id),
+            column(&jobs, |job| job.change.kind.name),
+            column(&jobs, |job| from_core(job.change.entity_id)),
+            column(&jobs, |job| from_core(job.change.birth_id)),
+            column(&jobs, |job| job.change.document.as_deref()),
+        ];
+        plan::run(client, ENQUEUE, &arguments)?;
     }
     explain(batch, flows, changes);
-    if !rows.is_empty() {
-        let rows = JsonB(Value::Array(rows));
-        let tenant_id = from_core(batch.tenant_id);
-        plan::run(client, ENQUEUE_JOBS, &[tenant_id.into(), JsonB(rows.0.clone()).into()])?;
-        plan::run(client, ENQUEUE_DELIVERIES, &[tenant_id.into(), rows.into()])?;
-    }
     Ok(())
+}
+
+/// A flow's job for a change.
+struct Job<'a> {
+    job_id: Uuid,
+    flow_id: Uuid,
+    environment_id: Uuid,
+    request: &'a Request,
+    change: &'a Changed,
+}
+
+impl<'a> Job<'a> {
+    fn of(batch: &'a Batch, change: &'a Changed) -> impl Iterator<Item = Self> {
+        let request = &batch.requests[change.place];
+        let flows = request.source.iter().flat_map(|source| change.flows.iter().map(move |id| (source, *id)));
+        flows.map(move |(source, flow_id)| {
+            let environment_id = source.scope.environment_id;
+            Self { job_id: Uuid::now_v7(), flow_id, environment_id, request, change }
+        })
+    }
 }
 
 fn explain(batch: &mut Batch, flows: &Flows, changes: &[Changed]) {
@@ -111,8 +143,7 @@ fn explain(batch: &mut Batch, flows: &Flows, changes: &[Changed]) {
         if changes.iter().any(|change| change.place == request.place) {
             continue;
         }
-        let has_changed =
-            |result: &Value| matches!(result["result"].as_str(), Some("created" | "changed" | "deleted"));
+        let has_changed = |told: &Told| matches!(told.result, "created" | "changed" | "deleted");
         request.no_job = Some(if !request.results.iter().any(has_changed) {
             "nothing changed: the claims were known, or older than what is known"
         } else if flows.0.is_empty() {

@@ -2,19 +2,35 @@
 
 use crate::error::{Result, internal};
 use crate::ingest::record::Stored;
+use crate::ingest::route::Flows;
 use crate::ingest::{Batch, Source};
 use nexus_core::canonical::{Document, Kind};
 use nexus_core::register::{Joined, Record, Stamp, Version};
+use serde_json::json;
 use std::collections::{BTreeMap, btree_map};
 use uuid::Uuid;
 
-/// A document of the batch, with where it came from.
+/// A document of the batch.
 pub struct Claim {
     /// The request's place in the batch, and the document's in the request.
     pub place: usize,
     pub number: usize,
-    pub document: Document,
     pub stamp: Stamp,
+}
+
+/// What a claim did to its record.
+pub struct Outcome {
+    pub place: usize,
+    pub number: usize,
+    pub result: &'static str,
+    pub heard: Option<Heard>,
+}
+
+/// A change that flows hear of.
+pub struct Heard {
+    /// The record as joined then, unless it stayed so.
+    pub document: Option<String>,
+    pub flows: Vec<Uuid>,
 }
 
 /// A record, and what the batch claims of it.
@@ -28,6 +44,10 @@ pub struct Merge {
     /// Whether others did as well.
     pub had_siblings: bool,
     pub claims: Vec<Claim>,
+    /// What each did, once they are joined.
+    pub outcomes: Vec<Outcome>,
+    /// Whether the batch inserted it.
+    pub is_new: bool,
     /// The request that last changed the record's content, by place.
     pub changed_by: Option<usize>,
 }
@@ -45,7 +65,6 @@ pub fn collect(batch: &Batch) -> Result<BTreeMap<Uuid, Merge>> {
             merge.claims.push(Claim {
                 place: request.place,
                 number,
-                document: document.clone(),
                 stamp: Stamp {
                     version: Version::new(source.generation, document.source_time, request.observed_at()),
                     event_id: request.event_id,
@@ -55,9 +74,8 @@ pub fn collect(batch: &Batch) -> Result<BTreeMap<Uuid, Merge>> {
         }
     }
     // A document that claims nothing makes no record.
-    merges.retain(|_, merge| {
-        merge.claims.iter().any(|claim| claim.document.is_deleted || !claim.document.fields.is_empty())
-    });
+    let says = |document: &Document| document.is_deleted || !document.fields.is_empty();
+    merges.retain(|_, merge| merge.claims.iter().any(|claim| says(claim.document(batch))));
     Ok(merges)
 }
 
@@ -79,6 +97,8 @@ impl Merge {
             former_entity_id: birth_id,
             had_siblings: false,
             claims: Vec::new(),
+            outcomes: Vec::new(),
+            is_new: false,
             changed_by: None,
         })
     }
@@ -91,6 +111,8 @@ impl Merge {
             had_siblings: stored.has_siblings,
             stored,
             claims: Vec::new(),
+            outcomes: Vec::new(),
+            is_new: false,
             changed_by: None,
         }
     }
@@ -101,6 +123,8 @@ impl Merge {
         self.former_entity_id = stored.entity_id;
         self.had_siblings = stored.has_siblings;
         self.stored = stored;
+        self.changed_by = None;
+        self.outcomes.clear();
     }
 
     /// Whether its row is another than before.
@@ -111,13 +135,49 @@ impl Merge {
     }
 
     /// Joins every claim into the record, and tells each what it did.
-    pub fn join(&mut self, mut each: impl FnMut(&Claim, Joined, &Record)) {
+    pub fn join(&mut self, batch: &Batch, mut each: impl FnMut(&Claim, &Document, Joined, &Record)) {
         for claim in &self.claims {
-            let joined = self.stored.record.join(self.stored.kind, &claim.document, claim.stamp);
+            let document = claim.document(batch);
+            let joined = self.stored.record.join(self.stored.kind, document, claim.stamp);
             if joined == Joined::Changed {
                 self.changed_by = Some(claim.place);
             }
-            each(claim, joined, &self.stored.record);
+            each(claim, document, joined, &self.stored.record);
         }
+    }
+
+    /// The same, noting what each did and which flows hear of it.
+    pub fn join_heard(&mut self, batch: &Batch, flows: &Flows) {
+        let mut is_first = self.before.is_none();
+        let (kind, scope, mut left) = (self.stored.kind, self.stored.scope, self.claims.len());
+        let mut outcomes = Vec::with_capacity(left);
+        self.join(batch, |claim, document, joined, record| {
+            let result = match joined {
+                Joined::Changed if document.is_deleted => "deleted",
+                Joined::Changed if std::mem::take(&mut is_first) => "created",
+                Joined::Changed => "changed",
+                Joined::Raised => "unchanged",
+                Joined::Stale => "stale",
+            };
+            let request = &batch.requests[claim.place];
+            let wanting = match joined == Joined::Changed && request.makes_jobs() {
+                true => flows.wanting(scope, kind.name, request.topic.as_deref(), &record.fields),
+                false => Vec::new(),
+            };
+            left -= 1;
+            let heard = (!wanting.is_empty()).then(|| Heard {
+                // The last one is in the record's row.
+                document: (left > 0).then(|| json!(record.fields).to_string()),
+                flows: wanting,
+            });
+            outcomes.push(Outcome { place: claim.place, number: claim.number, result, heard });
+        });
+        self.outcomes = outcomes;
+    }
+}
+
+impl Claim {
+    fn document<'a>(&self, batch: &'a Batch) -> &'a Document {
+        &batch.requests[self.place].documents()[self.number]
     }
 }

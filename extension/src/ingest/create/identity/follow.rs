@@ -6,13 +6,11 @@
 
 use crate::error::{Result, internal};
 use crate::functions::from_core;
-use crate::golden::references;
+use crate::golden::reference_columns;
 use crate::ingest::record::Stored;
-use crate::plan;
+use crate::plan::{self, column};
 use nexus_core::canonical::Kind;
 use pgrx::spi::SpiClient;
-use pgrx::{JsonB, Uuid as PgUuid};
-use serde_json::{Value, json};
 use std::sync::LazyLock;
 use uuid::Uuid;
 
@@ -43,11 +41,11 @@ static STATEMENTS: LazyLock<Vec<(&'static str, String)>> = LazyLock::new(|| {
             _ => (BY_NAME, format!("t.{name}_birth_id = n.named_id")),
         };
         let text = format!(
-            "with r as (select r.birth_id, r.entity_id from jsonb_to_recordset($2) as r(birth_id uuid, entity_id uuid)),
+            "with r as (select unnest($2::uuid[]) as birth_id, unnest($3::uuid[]) as entity_id),
              due as (
                 select t.{table}_id, n.entity_id from ({names}) n
                 join nexus.{table} t on t.tenant_id = $1 and {place}
-                where t.{name}_id is distinct from n.entity_id limit $3),
+                where t.{name}_id is distinct from n.entity_id limit $4),
              followed as (
                 update nexus.{table} t set {name}_id = d.entity_id from due d
                 where t.tenant_id = $1 and t.{table}_id = d.{table}_id returning 1)
@@ -55,7 +53,7 @@ static STATEMENTS: LazyLock<Vec<(&'static str, String)>> = LazyLock::new(|| {
         );
         (target.name, text)
     };
-    references().into_iter().map(statement).collect()
+    reference_columns().into_iter().map(statement).collect()
 });
 
 /// Stock has to be looked at again where locations move: that is left to `nexus.follow_moves`.
@@ -72,22 +70,25 @@ pub fn run(client: &mut SpiClient<'_>, tenant_id: Uuid, moved: &[&Stored]) -> Re
     let tenant = from_core(tenant_id);
     let (mut rewritten, mut is_all) = (0, true);
     for (kind, text) in STATEMENTS.iter() {
-        let of_kind = moved.iter().filter(|stored| stored.kind.name == *kind);
-        let rows: Vec<Value> = of_kind
-            .map(|stored| json!({ "birth_id": stored.birth_id, "entity_id": stored.entity_id }))
-            .collect();
-        if rows.is_empty() {
+        let of_kind: Vec<_> = moved.iter().filter(|stored| stored.kind.name == *kind).collect();
+        if of_kind.is_empty() {
             continue;
         }
-        for row in plan::run(client, text, &[tenant.into(), JsonB(Value::Array(rows)).into(), MOST.into()])? {
+        let arguments = [
+            tenant.into(),
+            column(&of_kind, |stored| from_core(stored.birth_id)),
+            column(&of_kind, |stored| from_core(stored.entity_id)),
+            MOST.into(),
+        ];
+        for row in plan::run(client, text, &arguments)? {
             let followed = row.get::<i64>(1).map_err(internal)?.unwrap_or_default();
             rewritten += followed;
             is_all &= followed < MOST;
         }
     }
     if is_all {
-        let ids: Vec<PgUuid> = moved.iter().map(|stored| from_core(stored.birth_id)).collect();
-        plan::run(client, SETTLE, &[tenant.into(), ids.into()])?;
+        let birth_ids = column(moved, |stored| from_core(stored.birth_id));
+        plan::run(client, SETTLE, &[tenant.into(), birth_ids])?;
     }
     Ok(rewritten)
 }

@@ -1,0 +1,193 @@
+//! References between golden entities: from the record that a source named to the entity it contributes to.
+
+use super::Change;
+use crate::error::{Result, internal};
+use crate::functions::{from_core, to_core};
+use crate::plan::{self, column};
+use nexus_core::canonical::{Field, FieldType, KINDS, Kind};
+use pgrx::Uuid as PgUuid;
+use pgrx::spi::SpiClient;
+use serde_json::{Map, Value};
+use std::collections::{HashMap, HashSet};
+use std::sync::LazyLock;
+use uuid::Uuid;
+
+const RESOLVE: &str = "
+    select r.id, coalesce(s.entity_id, t.entity_id)
+    from unnest($2::uuid[]) as r(id)
+    left join nexus.source_record s on s.tenant_id = $1 and s.birth_id = r.id
+    left join nexus.source_record_alias a on a.tenant_id = $1 and a.alias_id = r.id
+    left join nexus.source_record t on t.tenant_id = $1 and t.birth_id = a.birth_id
+    where coalesce(s.entity_id, t.entity_id) is not null";
+
+/// A place for an alias that nobody has claimed yet. It makes whoever claims it wait for us, and then see the
+/// rows that refer to it.
+const AWAIT_ALIASES: &str = "
+    insert into nexus.source_record_alias (tenant_id, alias_id)
+    select $1, r.id from unnest($2::uuid[]) as r(id) order by r.id
+    on conflict (tenant_id, alias_id) do nothing";
+
+/// The same where the place was there before: several may hold it, and whoever claims it waits for all of them.
+const HOLD_ALIASES: &str = "
+    select a.alias_id from nexus.source_record_alias a
+    where a.tenant_id = $1 and a.alias_id = any ($2) order by a.alias_id for share";
+
+const PUT_ALIASES: &str = "
+    with put as (
+        insert into nexus.source_record_alias as a (tenant_id, alias_id, birth_id)
+        select $1, r.alias_id, r.birth_id from unnest($2::uuid[], $3::uuid[]) as r(alias_id, birth_id) order by r.alias_id
+        on conflict (tenant_id, alias_id) do update set birth_id = excluded.birth_id
+        where a.birth_id is distinct from excluded.birth_id
+        returning a.alias_id)
+    select p.alias_id from put p";
+
+/// A record claims an alias.
+#[derive(Clone, Copy)]
+pub struct Alias {
+    pub alias_id: Uuid,
+    pub birth_id: Uuid,
+    pub entity_id: Uuid,
+}
+
+/// Claims aliases for records; those that were not theirs yet.
+pub fn put_aliases(client: &mut SpiClient<'_>, tenant_id: Uuid, aliases: &[Alias]) -> Result<Vec<Alias>> {
+    // Two records of one batch may name the same alias; one statement writes a row once. The last one has it.
+    let mut claimed: HashMap<Uuid, Alias> = aliases.iter().map(|alias| (alias.alias_id, *alias)).collect();
+    if claimed.is_empty() {
+        return Ok(Vec::new());
+    }
+    let arguments = [
+        from_core(tenant_id).into(),
+        column(claimed.values(), |alias| from_core(alias.alias_id)),
+        column(claimed.values(), |alias| from_core(alias.birth_id)),
+    ];
+    let mut moved = Vec::new();
+    for row in plan::run(client, PUT_ALIASES, &arguments)? {
+        let alias_id = row.get::<PgUuid>(1).map_err(internal)?;
+        moved.extend(alias_id.and_then(|alias_id| claimed.remove(&to_core(alias_id))));
+    }
+    Ok(moved)
+}
+
+/// Gives every `<name>_birth_id` of the changes its `<name>_id`: the golden entity that record contributes to,
+/// or the birth id itself where the record has not been seen.
+pub fn resolve_references(
+    client: &mut SpiClient<'_>,
+    tenant_id: Uuid,
+    changes: &mut [Change<'_>],
+) -> Result<()> {
+    let mut named = HashSet::new();
+    let mut may_be_alias = HashSet::new();
+    for change in changes.iter_mut() {
+        for_each_reference(change, |target, birth_id| {
+            named.insert(birth_id);
+            if target.field("aliases").is_some() {
+                may_be_alias.insert(birth_id);
+            }
+            None
+        });
+    }
+    if named.is_empty() {
+        return Ok(());
+    }
+    let mut found = resolve(client, tenant_id, named.iter().copied())?;
+    let unseen: Vec<Uuid> = may_be_alias.into_iter().filter(|id| !found.contains_key(id)).collect();
+    if !unseen.is_empty() {
+        for text in [AWAIT_ALIASES, HOLD_ALIASES] {
+            plan::run(client, text, &[from_core(tenant_id).into(), column(&unseen, |id| from_core(*id))])?;
+        }
+        found.extend(resolve(client, tenant_id, unseen.into_iter())?);
+    }
+    for change in changes.iter_mut() {
+        for_each_reference(change, |_, birth_id| Some(found.get(&birth_id).copied().unwrap_or(birth_id)));
+    }
+    Ok(())
+}
+
+fn resolve(
+    client: &mut SpiClient<'_>,
+    tenant_id: Uuid,
+    ids: impl Iterator<Item = Uuid>,
+) -> Result<HashMap<Uuid, Uuid>> {
+    let mut found = HashMap::new();
+    for row in plan::run(client, RESOLVE, &[from_core(tenant_id).into(), column(ids, from_core)])? {
+        if let (Some(id), Some(entity_id)) =
+            (row.get::<PgUuid>(1).map_err(internal)?, row.get::<PgUuid>(2).map_err(internal)?)
+        {
+            found.insert(to_core(id), to_core(entity_id));
+        }
+    }
+    Ok(found)
+}
+
+/// Calls `each` with the target kind and birth id of every reference; what it returns becomes `<name>_id`.
+fn for_each_reference(change: &mut Change<'_>, mut each: impl FnMut(&'static Kind, Uuid) -> Option<Uuid>) {
+    let kind = change.kind;
+    let mut visit = |fields: &'static [Field], columns: &mut Map<String, Value>| {
+        for field in fields {
+            let FieldType::Reference(target) = field.field_type else {
+                continue;
+            };
+            let named = columns.get(&format!("{}_birth_id", field.name)).and_then(Value::as_str);
+            let birth_id = named.and_then(|text| Uuid::parse_str(text).ok());
+            if let (Some(birth_id), Ok(target)) = (birth_id, Kind::named(target))
+                && let Some(entity_id) = each(target, birth_id)
+            {
+                columns.insert(format!("{}_id", field.name), Value::String(entity_id.to_string()));
+            }
+        }
+    };
+    visit(kind.fields, &mut change.after.columns);
+    if let Some(children) = kind.children {
+        for child in &mut change.after.children {
+            visit(children.fields, child);
+        }
+    }
+}
+
+/// Rewrites the rows that refer to an alias, now that it is known whose it is.
+pub fn move_references(client: &mut SpiClient<'_>, tenant_id: Uuid, moved: &[Alias]) -> Result<()> {
+    for text in MOVE_REFERENCES.iter().filter(|_| !moved.is_empty()) {
+        let arguments = [
+            from_core(tenant_id).into(),
+            column(moved, |alias| from_core(alias.alias_id)),
+            column(moved, |alias| from_core(alias.entity_id)),
+        ];
+        plan::run(client, text, &arguments)?;
+    }
+    Ok(())
+}
+
+/// One statement for each column that refers to a kind with aliases. What it changes is where a row points,
+/// not what its source said: no domain event follows.
+static MOVE_REFERENCES: LazyLock<Vec<String>> = LazyLock::new(|| {
+    reference_columns()
+        .into_iter()
+        .filter(|(.., target)| target.field("aliases").is_some())
+        .map(|(table, name, _)| {
+            format!(
+                "update nexus.{table} t set {name}_id = r.entity_id
+                 from unnest($2::uuid[], $3::uuid[]) as r(alias_id, entity_id)
+                 where t.tenant_id = $1 and t.{name}_birth_id = r.alias_id and t.{name}_id is distinct from r.entity_id"
+            )
+        })
+        .collect()
+});
+
+/// The tables with a column that refers to a kind, with the column's name and that kind.
+pub fn reference_columns() -> Vec<(&'static str, &'static str, &'static Kind)> {
+    let mut columns = Vec::new();
+    for kind in KINDS {
+        let children = kind.children.map(|children| (children.table, children.fields));
+        for (table, fields) in std::iter::once((kind.name, kind.fields)).chain(children) {
+            for field in fields {
+                if let FieldType::Reference(target) = field.field_type
+                    && let Ok(target) = Kind::named(target)
+                {
+                    columns.push((table, field.name, target));
+                }
+            }
+        }
+    }
+    columns
+}
