@@ -77,6 +77,34 @@ pub enum Answer<'a> {
     Failure(ErrorClass),
 }
 
+/// What an attempt tells of its destination, for the circuit breaker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// It answers, be it with a refusal.
+    Up,
+    /// It does not answer, or fails.
+    Down,
+    /// Nothing: it was not sent to.
+    Unknown,
+}
+
+impl Answer<'_> {
+    /// What it tells of the destination. An error code in `permanent` is about what was sent.
+    pub fn health(self, permanent: &[String]) -> Health {
+        match self {
+            Answer::Response { error_code: Some(code), .. } if permanent.iter().any(|p| p == code) => {
+                Health::Up
+            }
+            Answer::Response { status: 500..=599, .. } => Health::Down,
+            Answer::Response { .. } => Health::Up,
+            Answer::Failure(
+                ErrorClass::Dns | ErrorClass::Connect | ErrorClass::Tls | ErrorClass::Timeout,
+            ) => Health::Down,
+            Answer::Failure(_) => Health::Unknown,
+        }
+    }
+}
+
 /// What follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
@@ -164,6 +192,27 @@ mod tests {
 
     fn next(attempt: u32, answer: Answer<'_>) -> Next {
         Policy::for_jobs().next(attempt, answer, &["SKU_NOT_FOUND".to_owned()], 0.0)
+    }
+
+    #[test]
+    fn a_destination_that_refuses_is_up_and_one_that_fails_is_down() {
+        let health = |answer: Answer<'_>| answer.health(&["SKU_NOT_FOUND".to_owned()]);
+        assert_eq!([200, 404, 429].map(|status| health(response(status))), [Health::Up; 3]);
+        assert_eq!([500, 503].map(|status| health(response(status))), [Health::Down; 2]);
+        let code = Answer::Response { status: 500, retry_after: None, error_code: Some("SKU_NOT_FOUND") };
+        assert_eq!(health(code), Health::Up);
+        assert_eq!(health(Answer::Failure(ErrorClass::Timeout)), Health::Down);
+        assert_eq!(health(Answer::Failure(ErrorClass::CallbackTimeout)), Health::Unknown);
+    }
+
+    #[test]
+    fn a_policy_that_cannot_be_followed_is_refused_at_its_place() {
+        let check =
+            |delays: &[u32]| Policy { delays_seconds: delays.to_vec() }.check(Code::InvalidFlow, "$.retry");
+        assert_eq!(check(&[0, 7 * 24 * 3600]), Ok(()));
+        let place = |delays: &[u32]| check(delays).expect_err("refused").path;
+        assert_eq!(place(&[0, 7 * 24 * 3600 + 1]).as_deref(), Some("$.retry.delays_seconds[1]"));
+        assert_eq!(place(&[0; 51]).as_deref(), Some("$.retry.delays_seconds"));
     }
 
     #[test]

@@ -21,6 +21,18 @@ fn glob(pattern: &str, topic: &str) -> bool {
     })
 }
 
+/// The most that a rate limit may be; more is no limit.
+const FASTEST: u32 = 10_000;
+
+fn check_rate(limit: Option<u32>) -> Result<(), String> {
+    match limit {
+        Some(limit) if !(1..=FASTEST).contains(&limit) => {
+            Err(format!("{limit} is no rate; it must be from 1 to {FASTEST} a second, or null for no limit"))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn check_url(text: &str) -> Result<(), String> {
     let url = Url::parse(text).map_err(|error| format!("\"{text}\" is no URL: {error}"))?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {

@@ -8,13 +8,16 @@ use nexus_core::identity::{self, Scope};
 use nexus_core::normalize::{Outcome, normalize_payload};
 use nexus_core::outbox;
 use nexus_core::resolution;
-use nexus_core::routing::{self, Flow, SubscriptionDefinition};
+use nexus_core::routing::{self, Filter, Flow, SubscriptionDefinition};
 use nexus_core::setting;
 use nexus_core::survivorship::Policy;
 use pgrx::iter::TableIterator;
 use pgrx::prelude::*;
 use pgrx::{JsonB, Uuid};
 use serde_json::{Map, Value};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
 
 /// A new UUIDv7: ids in the order of time, made without a sequence.
 #[pg_extern(volatile, parallel_safe)]
@@ -73,6 +76,37 @@ fn _check_flow(definition: JsonB) -> Result<()> {
 fn _subscription(definition: JsonB) -> Result<JsonB> {
     let definition = SubscriptionDefinition::from_json(&definition.0).map_err(report)?;
     serde_json::to_value(&definition).map(JsonB).map_err(internal)
+}
+
+thread_local! {
+    /// Filters by their text, compiled once in the life of a backend.
+    static FILTERS: RefCell<HashMap<String, Option<Rc<Filter>>>> = RefCell::default();
+}
+
+/// Beyond so many the filters of a backend are compiled anew.
+const FILTERS_KEPT: usize = 1000;
+
+/// Whether a subscription's filter lets an event pass. One that an older version took and this one cannot read lets
+/// everything pass: what is not sent could be missed, and an error would hold up ingest.
+#[pg_extern(immutable, parallel_safe, cost = 1000)]
+fn _filter_accepts(
+    filter: JsonB,
+    event_type: &str,
+    entity_version: Option<i64>,
+    changed: Vec<String>,
+    payload: JsonB,
+) -> bool {
+    let text = filter.0.to_string();
+    let compiled = FILTERS.with_borrow_mut(|filters| {
+        if filters.len() >= FILTERS_KEPT {
+            filters.clear();
+        }
+        let compile = || Filter::from_json(&filter.0).map(Rc::new);
+        let unreadable = |error| pgrx::warning!("a subscription's filter lets everything pass: {error}");
+        filters.entry(text).or_insert_with(|| compile().map_err(unreadable).ok()).clone()
+    });
+    compiled
+        .is_none_or(|filter| filter.accepts(&routing::event(event_type, entity_version, &changed, payload.0)))
 }
 
 /// What a payload means: the canonical documents it gives, and nothing written. Without a topic its shape

@@ -90,9 +90,10 @@ extension_sql_file!("../../sql/functions/emit.sql", name = "emit", requires = ["
 
 // The way out.
 extension_sql_file!("../../sql/functions/due_tenants.sql", name = "due_tenants", requires = ["require"]);
-extension_sql_file!("../../sql/functions/claim.sql", name = "claim", requires = ["require"]);
+extension_sql_file!("../../sql/functions/ordering.sql", name = "ordering", requires = ["require"]);
+extension_sql_file!("../../sql/functions/claim.sql", name = "claim", requires = ["ordering"]);
 extension_sql_file!("../../sql/functions/renew_leases.sql", name = "renew_leases", requires = ["require"]);
-extension_sql_file!("../../sql/functions/settle.sql", name = "settle", requires = ["emit"]);
+extension_sql_file!("../../sql/functions/settle.sql", name = "settle", requires = ["emit", "ordering"]);
 extension_sql_file!("../../sql/functions/complete_job.sql", name = "complete_job", requires = ["settle"]);
 extension_sql_file!("../../sql/functions/change_job.sql", name = "change_job", requires = ["audit"]);
 extension_sql_file!(

@@ -24,18 +24,17 @@ use jiff::Timestamp;
 use nexus_core::retry::ErrorClass;
 use send::{NotSent, Sender};
 use settle::{Report, Settling};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{Json, Type};
 use uuid::Uuid;
 
 /// Correct without the doorbell: due retries and what others queued are found by looking.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// Tenants looked at in one round; the next round begins with those that waited longest.
-const TENANTS_PER_ROUND: usize = 64;
+/// Tenants claimed for between two looks at who has due work.
+const TENANTS_AT_A_TIME: usize = 64;
 const CONCURRENT_CLAIMS: usize = 4;
 const CONCURRENT_SETTLES: usize = 2;
 
@@ -51,9 +50,9 @@ pub struct Dispatcher {
     /// The beginning of callback URLs.
     public_url: String,
     lease: Duration,
+    /// Attempts at a time to one destination.
+    per_destination: i32,
     desk: Mutex<Desk>,
-    /// There was more to claim than could be taken: look again when a slot is free.
-    is_hungry: AtomicBool,
     idle: Notify,
 }
 
@@ -77,8 +76,8 @@ impl Dispatcher {
             worker,
             public_url: settings.public_url.clone(),
             lease: settings.lease,
+            per_destination: i32::try_from(slots.per_destination).unwrap_or(i32::MAX),
             desk: Mutex::new(Desk::new(slots)),
-            is_hungry: AtomicBool::new(false),
             idle: Notify::new(),
         })
     }
@@ -89,17 +88,17 @@ impl Dispatcher {
         let mut helpers = tokio::task::JoinSet::new();
         for _ in 0..CONCURRENT_SETTLES {
             let this = Arc::clone(&self);
-            helpers
-                .spawn(async move { this.settling.work(|reports, jobs| this.settled(reports, jobs)).await });
+            helpers.spawn(async move { this.settling.work(|reports, due| this.settled(reports, due)).await });
         }
         let this = Arc::clone(&self);
         helpers.spawn(async move { this.renew_leases().await });
 
         let mut rings = self.doorbell.hear();
         while !*stop.borrow() {
+            let wait = self.desk().waits(Instant::now().into_std()).unwrap_or(POLL_INTERVAL);
             tokio::select! {
                 () = rings.rung() => {}
-                () = sleep(POLL_INTERVAL) => {}
+                () = sleep(wait.min(POLL_INTERVAL)) => {}
                 _ = stop.wait_for(|stopped| *stopped) => break,
             }
             if let Err(error) = self.claim_what_is_due(&stop).await {
@@ -110,41 +109,45 @@ impl Dispatcher {
         helpers.abort_all();
     }
 
+    /// Goes round the tenants with due work until nothing can be begun: nothing is due, or no slot is free. What ends
+    /// later rings, where it makes room.
     async fn claim_what_is_due(self: &Arc<Self>, stop: &watch::Receiver<bool>) -> Result<(), Error> {
+        // Whose turn was in this round: they come again when all have had theirs.
+        let mut had_their_turn: Vec<Uuid> = Vec::new();
+        let mut begun = 0;
         while !*stop.borrow() {
             let free = self.desk().free();
             if free == 0 {
-                self.is_hungry.store(true, Ordering::Relaxed);
                 return Ok(());
             }
-            let most = i32::try_from(free.min(TENANTS_PER_ROUND)).unwrap_or(i32::MAX);
-            let due = self.database.rows(sql::DUE_TENANTS, &[(&most, Type::INT4)]).await?;
-            let mut tenants: Vec<Uuid> = due.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
-            let found = tenants.len();
-            tenants.retain(|tenant_id| self.desk().may_claim(*tenant_id));
-            if tenants.len() < found {
-                self.is_hungry.store(true, Ordering::Relaxed);
-            }
-            if tenants.is_empty() {
-                return Ok(());
-            }
-            let share = free.div_ceil(tenants.len());
+            let most = free.min(TENANTS_AT_A_TIME);
+            let parameters = &[
+                (&i32::try_from(most).unwrap_or(i32::MAX) as _, Type::INT4),
+                (&had_their_turn as _, Type::UUID_ARRAY),
+            ];
+            let due = self.database.rows(sql::DUE_TENANTS, parameters).await?;
+            let tenants: Vec<Uuid> = due.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+            let are_all = tenants.len() < most;
+            had_their_turn.extend(&tenants);
+            let share = free.div_ceil(tenants.len().max(1));
             let claims = tenants.into_iter().map(|tenant_id| self.claim(tenant_id, share));
             let mut claims = stream::iter(claims).buffer_unordered(CONCURRENT_CLAIMS);
-            let mut started = 0;
             while let Some(claimed) = claims.next().await {
                 // One tenant's trouble is not the others': what they have leased is delivered.
                 let claimed = claimed.inspect_err(
                     |error| tracing::warn!(%error, "a tenant's deliveries could not be claimed"),
                 );
                 for delivery in claimed.unwrap_or_default() {
-                    started += 1;
-                    self.admit(delivery);
+                    begun += 1;
+                    self.start(delivery);
                 }
             }
-            if started == 0 {
-                // Another worker was faster.
-                return Ok(());
+            if are_all {
+                if begun == 0 {
+                    return Ok(());
+                }
+                begun = 0;
+                had_their_turn.clear();
             }
         }
         Ok(())
@@ -153,11 +156,14 @@ impl Dispatcher {
     async fn claim(&self, tenant_id: Uuid, slots: usize) -> Result<Vec<Claimed>, Error> {
         let slots = i32::try_from(slots).unwrap_or(i32::MAX);
         let lease = self.lease.as_secs_f64();
+        let room = Json(self.desk().room(tenant_id, Instant::now().into_std()));
         let parameters = &[
             (&tenant_id as _, Type::UUID),
             (&self.worker as _, Type::TEXT),
             (&slots as _, Type::INT4),
             (&lease as _, Type::FLOAT8),
+            (&self.per_destination as _, Type::INT4),
+            (&room as _, Type::JSONB),
         ];
         let rows = self.database.rows(sql::CLAIM, parameters).await?;
         let read = |row| {
@@ -169,31 +175,23 @@ impl Dispatcher {
         Ok(rows.iter().filter_map(read).collect())
     }
 
-    fn admit(self: &Arc<Self>, delivery: Claimed) {
-        if let Some(delivery) = self.desk().admit(delivery) {
-            self.start(delivery);
-        }
-        self.count();
-    }
-
-    /// Makes attempts, one after the other as long as a parked delivery takes the slot over.
     fn start(self: &Arc<Self>, delivery: Claimed) {
+        let held = delivery.held();
+        self.desk().admit(held, Instant::now().into_std());
         let this = Arc::clone(self);
         tokio::spawn(async move {
-            let mut next = Some(delivery);
-            while let Some(delivery) = next {
-                let (tenant_id, destination_id) = (delivery.tenant_id, delivery.destination_id);
-                let report = this.attempt(&delivery).await;
-                drop(delivery);
-                this.settling.report(tenant_id, report);
-                next = this.desk().finished(tenant_id, destination_id);
-                this.count();
-                if this.is_hungry.swap(false, Ordering::Relaxed) {
-                    this.doorbell.ring_here();
-                }
+            let report = this.attempt(&delivery).await;
+            drop(delivery);
+            let health = report.health;
+            this.settling.report(held.tenant_id, report);
+            let has_room = this.desk().finished(held, health, Instant::now().into_std());
+            this.count();
+            if has_room {
+                this.doorbell.ring_here();
             }
             this.idle.notify_waiters();
         });
+        self.count();
     }
 
     async fn attempt(&self, claimed: &Claimed) -> Report {
@@ -219,9 +217,9 @@ impl Dispatcher {
         request::prepare(claimed, &self.configuration.current(), &self.public_url, now)
     }
 
-    fn settled(&self, reports: &[Report], jobs_ended: bool) {
+    fn settled(&self, reports: &[Report], others_are_due: bool) {
         self.desk().settled(reports.iter().map(|report| report.delivery_id));
-        if jobs_ended {
+        if others_are_due {
             self.doorbell.ring();
         }
     }
@@ -247,7 +245,6 @@ impl Dispatcher {
 
     async fn finish(&self, grace: Duration) {
         let deadline = Instant::now() + grace;
-        self.desk().abandon_parked();
         let idle = async {
             loop {
                 let ended = self.idle.notified();
@@ -280,7 +277,7 @@ impl Dispatcher {
 
     fn count(&self) {
         let desk = self.desk();
-        metrics::dispatching(desk.running(), desk.parked());
+        metrics::dispatching(desk.running(), desk.broken());
     }
 
     fn desk(&self) -> MutexGuard<'_, Desk> {

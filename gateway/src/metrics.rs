@@ -26,7 +26,10 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_counter!("nexus_deliveries_total", "Attempts by kind, outcome and error class");
     describe_histogram!("nexus_delivery_seconds", "Time from sending to answer, by kind");
     describe_gauge!("nexus_dispatch_in_flight", "Attempts under way");
-    describe_gauge!("nexus_dispatch_parked", "Deliveries leased and waiting for a slot of their destination");
+    describe_gauge!(
+        "nexus_dispatch_broken",
+        "Destinations that are down: their breaker is open, and they are only probed"
+    );
     describe_gauge!("nexus_streams", "WebSocket streams that are open");
     describe_counter!("nexus_stream_events_total", "Domain events sent by streams");
     describe_counter!(
@@ -86,9 +89,9 @@ pub fn delivery(
     histogram!("nexus_delivery_seconds", "kind" => kind).record(took);
 }
 
-pub fn dispatching(in_flight: usize, parked: usize) {
+pub fn dispatching(in_flight: usize, broken: usize) {
     gauge!("nexus_dispatch_in_flight").set(in_flight as f64);
-    gauge!("nexus_dispatch_parked").set(parked as f64);
+    gauge!("nexus_dispatch_broken").set(broken as f64);
 }
 
 pub fn streams(open: usize) {

@@ -43,14 +43,14 @@ pub const NOTIFY: &str = "notify nexus_doorbell";
 /// Hears it.
 pub const LISTEN: &str = "listen nexus_doorbell";
 
-/// Tenants with deliveries due.
-pub const DUE_TENANTS: &str = "select tenant_id from nexus.due_tenants($1)";
+/// Tenants with deliveries due, without those of $2.
+pub const DUE_TENANTS: &str = "select tenant_id from nexus.due_tenants($1, $2)";
 /// Leases some of a tenant's deliveries.
-pub const CLAIM: &str = "select delivery_id, environment_id, environment, kind, destination_id, attempt, former_attempts, trace_id, url,
-        definition, job_id, is_callback_timeout, event_id, entity_kind, entity_id, normalized_payload, domain_event_id,
-        event_type, schema_version, entity_version, dedupe_key, changed, payload, event_created_at, headers,
-        payload_version, envelope
-    from nexus.claim($1, $2, $3, make_interval(secs => $4))";
+pub const CLAIM: &str = "select delivery_id, environment_id, environment, kind, destination_id, attempt, former_attempts,
+        is_ordered, trace_id, url, definition, rate_limit, job_id, is_callback_timeout, event_id, entity_kind, entity_id,
+        normalized_payload, domain_event_id, event_type, schema_version, entity_version, dedupe_key, changed, payload,
+        event_created_at, headers, retry, payload_version, envelope
+    from nexus.claim($1, $2, $3, make_interval(secs => $4), $5, $6)";
 /// Reports attempts.
 pub const SETTLE: &str = "select nexus.settle($1, $2, $3)";
 /// Keeps leases while attempts run.
@@ -123,8 +123,9 @@ pub const CREATE_SUBSCRIPTION: &str = "select nexus.create_subscription($1, $2, 
 pub const UPDATE_SUBSCRIPTION: &str = "select nexus.update_subscription($1, $2, $3, $4)";
 /// Removes a subscription.
 pub const DELETE_SUBSCRIPTION: &str = "select nexus.delete_subscription($1, $2, $3)";
-/// Queues domain events once more; how many deliveries, and where the next page begins.
-pub const REPLAY_PAGE: &str = "select deliveries, next_event_id from nexus.replay_page($1, $2, $3)";
+/// Queues domain events once more; how many deliveries, and where and when the next page begins.
+pub const REPLAY_PAGE: &str =
+    "select deliveries, next_event_id, next_due_at from nexus.replay_page($1, $2, $3)";
 /// Whether a domain event is there.
 pub const HAS_DOMAIN_EVENT: &str = "select from nexus.domain_event e
     where e.tenant_id = $1 and e.environment_id = $2 and e.domain_event_id = $3";

@@ -15,7 +15,8 @@ begin
     if unknown is not null then
         raise invalid_parameter_value using
             message = format('"%s" cannot be changed', unknown),
-            hint = format('What can be changed: %s.', array_to_string(known, ', ')), detail = '{"code": "NX403"}';
+            hint = format('What can be changed: %s.', array_to_string(known, ', ')),
+            detail = jsonb_build_object('code', 'NX403', 'path', '$.' || unknown);
     end if;
 end;
 $$;
@@ -82,9 +83,7 @@ begin
             updated_at = now()
         where c.tenant_id = $1 and c.environment_id = $2 and c.connector_id = $3;
     exception when unique_violation then
-        raise unique_violation using
-            message = format('there is a connector "%s" in this environment already', $4 ->> 'name'),
-            detail = '{"code": "NX405"}';
+        perform nexus._refuse_name('connector', $4 ->> 'name');
     end;
     if not found then
         raise no_data_found using message = format('there is no connector %s', $3), detail = '{"code": "NX404"}';
@@ -134,9 +133,7 @@ begin
             updated_at = now()
         where f.tenant_id = $1 and f.environment_id = $2 and f.flow_id = $3;
     exception when unique_violation then
-        raise unique_violation using
-            message = format('there is a flow "%s" in this environment already', $4 ->> 'name'),
-            detail = '{"code": "NX405"}';
+        perform nexus._refuse_name('flow', $4 ->> 'name');
     end;
     if not found then
         raise no_data_found using message = format('there is no flow %s', $3), detail = '{"code": "NX404"}';

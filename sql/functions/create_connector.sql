@@ -19,8 +19,7 @@ begin
         insert into nexus.connector (tenant_id, connector_id, environment_id, connector_type, name, settings)
         values ($1, new_connector_id, $2, $3, $4, coalesce($5, '{}'));
     exception when unique_violation then
-        raise unique_violation using
-            message = format('there is a connector "%s" in this environment already', $4), detail = '{"code": "NX405"}';
+        perform nexus._refuse_name('connector', $4);
     end;
     perform nexus._audit($1, $2, 'connector.created', 'connector', new_connector_id,
                          jsonb_build_object('name', $4, 'connector_type', $3));

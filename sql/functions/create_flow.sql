@@ -12,8 +12,7 @@ begin
         insert into nexus.flow (tenant_id, flow_id, environment_id, name, definition)
         values ($1, new_flow_id, $2, $3, $4);
     exception when unique_violation then
-        raise unique_violation using
-            message = format('there is a flow "%s" in this environment already', $3), detail = '{"code": "NX405"}';
+        perform nexus._refuse_name('flow', $3);
     end;
     perform nexus._audit($1, $2, 'flow.created', 'flow', new_flow_id, jsonb_build_object('name', $3));
     return new_flow_id;

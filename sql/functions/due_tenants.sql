@@ -1,7 +1,8 @@
-create function nexus.due_tenants(max integer) returns table (tenant_id uuid, due_at timestamptz)
+create function nexus.due_tenants(max integer, excluded uuid[] default '{}') returns table (tenant_id uuid, due_at timestamptz)
 language plpgsql stable security definer
 set search_path to pg_catalog, nexus, pg_temp
 set plan_cache_mode to force_generic_plan
+set jit to off
 as $$
 begin
     perform nexus._require_role('nexus_gateway');
@@ -23,9 +24,9 @@ begin
         where d.tenant_id = each_tenant.id and d.due_at <= now() and (d.leased_until is null or d.leased_until < now())
         order by d.due_at limit 1
     ) earliest
-    where each_tenant.id is not null
+    where each_tenant.id is not null and each_tenant.id <> all ($2)
     order by earliest.due_at
     limit $1;
 end;
 $$;
-comment on function nexus.due_tenants(integer) is 'Tenants with deliveries due now, the longest waiting first.';
+comment on function nexus.due_tenants(integer, uuid[]) is 'Tenants with deliveries due now, without those excluded; the longest waiting first.';

@@ -24,13 +24,15 @@ begin
         from e
     )
     insert into nexus.delivery (tenant_id, delivery_id, environment_id, kind, destination_id, domain_event_id,
-                                trace_id, due_at, created_at)
+                                trace_id, ordering_key, ordering_version, due_at, created_at)
     select $1, nexus._derived_id(e.domain_event_id, s.webhook_subscription_id), e.environment_id, 'webhook',
-           s.webhook_subscription_id, e.domain_event_id, e.trace_id, now(), now()
+           s.webhook_subscription_id, e.domain_event_id, e.trace_id, case s.ordering when 'entity' then e.entity_id end,
+           case s.ordering when 'entity' then e.entity_version end, now(), now()
     from e
     join nexus.webhook_subscription s
       on s.tenant_id = $1 and s.environment_id = e.environment_id and s.status <> 'disabled'
-     and nexus._matches_event_type(s.event_types, e.event_type);
+     and nexus._matches_event_type(s.event_types, e.event_type)
+     and (s.filter is null or nexus._filter_accepts(s.filter, e.event_type, e.entity_version, e.changed, e.payload));
     get diagnostics queued = row_count;
     return queued;
 end;

@@ -99,3 +99,14 @@ begin
 end;
 $$;
 comment on function nexus._require_environment(uuid, uuid) is 'Refuses an environment that is not the tenant''s.';
+
+create function nexus._refuse_name(thing text, name text) returns void
+language plpgsql immutable
+set search_path to pg_catalog, nexus, pg_temp
+as $$
+begin
+    raise unique_violation using
+        message = format('there is a %s "%s" in this environment already', $1, $2), detail = '{"code": "NX405"}';
+end;
+$$;
+comment on function nexus._refuse_name(text, text) is 'Refuses a name that something of the environment has, as its constraint did.';

@@ -7,9 +7,11 @@ set enable_seqscan to off
 set enable_hashjoin to off
 set enable_mergejoin to off
 set plan_cache_mode to force_generic_plan
+set jit to off
 as $$
 declare
     ended jsonb;
+    ordered jsonb;
     settled integer;
 begin
     perform nexus._require_platform($1);
@@ -38,10 +40,10 @@ begin
     perform nexus._note_attempts($1, $3);
 
     -- Only the lease's holder, and only for the attempt it holds, decides what comes next.
-    perform from nexus.delivery d
-    where d.tenant_id = $1 and d.leased_by = worker
-      and d.delivery_id in (select r.delivery_id from jsonb_to_recordset($3) as r(delivery_id uuid))
-    order by d.delivery_id for update;
+    perform from (select r.delivery_id from jsonb_to_recordset($3) as r(delivery_id uuid) order by r.delivery_id) r
+    cross join lateral (
+        select from nexus.delivery d
+        where d.tenant_id = $1 and d.delivery_id = r.delivery_id and d.leased_by = worker for update) d;
 
     -- For a job awaiting its callback next_attempt_at is when waiting ends.
     update nexus.delivery d set leased_until = null, leased_by = null, due_at = r.next_attempt_at
@@ -66,11 +68,17 @@ begin
                                       m.entity_kind, m.entity_id, m.status, m.attempt, m.result, m.error_code, m.error))
     into ended from moved m where m.status in ('succeeded', 'dead');
 
-    delete from nexus.delivery d
-    using jsonb_to_recordset($3) as r(delivery_id uuid, attempt integer, outcome text)
-    where d.tenant_id = $1 and d.delivery_id = r.delivery_id and d.leased_by = worker and d.attempt = r.attempt
-      and r.outcome in ('succeeded', 'dead');
-    get diagnostics settled = row_count;
+    with gone as (
+        delete from nexus.delivery d
+        using jsonb_to_recordset($3) as r(delivery_id uuid, attempt integer, outcome text)
+        where d.tenant_id = $1 and d.delivery_id = r.delivery_id and d.leased_by = worker and d.attempt = r.attempt
+          and r.outcome in ('succeeded', 'dead')
+        returning d.destination_id, d.ordering_key
+    )
+    select count(*), jsonb_agg(to_jsonb(g)) filter (where g.ordering_key is not null) into settled, ordered from gone g;
+    if ordered is not null then
+        perform nexus._wake_next($1, ordered);
+    end if;
 
     if ended is not null then
         perform nexus._emit($1, ended);

@@ -73,21 +73,24 @@ create index job_event_id_idx on nexus.job (tenant_id, event_id);
 create index job_ended_badly_idx on nexus.job (tenant_id, environment_id, job_id) where status in ('failed', 'dead');
 
 create table nexus.delivery (
-    tenant_id       uuid not null,
-    delivery_id     uuid not null,
-    environment_id  uuid not null,
-    kind            text not null,
-    destination_id  uuid not null,
-    job_id          uuid,
-    domain_event_id uuid,
-    trace_id        text not null,
-    attempt         integer not null default 0,
-    former_attempts integer not null default 0,
-    due_at          timestamptz not null,
-    leased_until    timestamptz,
-    leased_by       text,
-    created_at      timestamptz not null,
+    tenant_id        uuid not null,
+    delivery_id      uuid not null,
+    environment_id   uuid not null,
+    kind             text not null,
+    destination_id   uuid not null,
+    job_id           uuid,
+    domain_event_id  uuid,
+    trace_id         text not null,
+    attempt          integer not null default 0,
+    former_attempts  integer not null default 0,
+    ordering_key     uuid,
+    ordering_version bigint,
+    due_at           timestamptz not null,
+    leased_until     timestamptz,
+    leased_by        text,
+    created_at       timestamptz not null,
     primary key (tenant_id, delivery_id),
+    constraint delivery_ordering_whole check ((ordering_key is null) = (ordering_version is null)),
     constraint delivery_of_one_thing check
         ((kind = 'job' and job_id is not null and domain_event_id is null)
       or (kind = 'webhook' and domain_event_id is not null and job_id is null)),
@@ -95,11 +98,17 @@ create table nexus.delivery (
 ) with (fillfactor = 70);
 comment on table nexus.delivery is 'The queue: only live work. A row goes when its delivery has ended.';
 comment on column nexus.delivery.destination_id is 'The flow (job) or the webhook subscription it is for.';
-comment on column nexus.delivery.due_at is 'Infinity while its subscription is paused.';
+comment on column nexus.delivery.ordering_key is 'The entity within which the deliveries to a destination go out one after the other; null: in no order.';
+comment on column nexus.delivery.ordering_version is 'Its place among them: the version of the entity that it tells of.';
+comment on column nexus.delivery.due_at is
+    'Infinity while it waits: for its subscription to be resumed, or for the delivery before it in its order to end.';
 comment on column nexus.delivery.attempt is 'Attempts begun so far; of a job that was retried by hand, also those of its deliveries before.';
 comment on column nexus.delivery.former_attempts is 'Attempts of the deliveries before: the retry policy does not count them.';
 comment on column nexus.delivery.leased_until is 'Until then a dispatcher works on it; afterwards any may take it. Not indexed: a claim stays a HOT update.';
 create index delivery_due_at_idx on nexus.delivery (tenant_id, due_at);
+create index delivery_destination_id_idx on nexus.delivery (tenant_id, destination_id, due_at);
+create index delivery_ordering_key_idx on nexus.delivery
+    (tenant_id, destination_id, ordering_key, ordering_version, domain_event_id, delivery_id) where ordering_key is not null;
 create index delivery_job_id_idx on nexus.delivery (tenant_id, job_id) where job_id is not null;
 
 create table nexus.webhook_delivery_log (

@@ -1,5 +1,9 @@
 //! The life of a subscription: changed, paused, rotated, tried, disabled; and events that are sent again.
 
+mod definition;
+mod ordering;
+mod queue;
+
 use crate::site;
 use jiff::{SignedDuration, Timestamp};
 use nexus_tests::shop::{fresh_id, minute, shopify, shopify_order};
@@ -31,7 +35,13 @@ async fn status(site: &Site<'_>, subscription: Uuid) -> String {
 }
 
 async fn subscribe_at(site: &Site<'_>, url: &str, event_types: &[&str]) -> Uuid {
-    let wanted = json!({ "url": url, "event_types": event_types });
+    subscribe_with(site, url, json!({ "event_types": event_types })).await
+}
+
+/// Subscribes to orders, with these members beside.
+async fn subscribe_with(site: &Site<'_>, url: &str, members: Value) -> Uuid {
+    let mut wanted = json!({ "url": url, "event_types": ["order.*"] });
+    wanted.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
     let made = site.post("/api/v1/portal/webhooks/subscribe", &wanted).await;
     assert_eq!(made.status, 201, "{made:?}");
     made.text("subscription_id").parse().unwrap()
@@ -138,6 +148,14 @@ async fn a_test_delivery_tells_what_came_back() {
     assert!(received.iter().all(|received| received.is_signed_with(&secret)));
     assert_eq!(received[1].json()["type"], "subscription.test");
     assert_eq!(received[1].header("webhook-id"), taken["delivery_id"].as_str().unwrap());
+
+    let log = site.get(&format!("/api/v1/integrations/webhooks?subscription_id={id}")).await;
+    let attempts = log.body["data"].as_array().unwrap();
+    let logged: Vec<_> = attempts.iter().map(|a| (&a["kind"], &a["outcome"], &a["status_code"])).collect();
+    let test = json!("test");
+    assert_eq!(logged, [(&test, &json!("succeeded"), &json!(200)), (&test, &json!("dead"), &json!(503))]);
+    let shown = site.get(&path(id, "")).await;
+    assert_eq!(shown.body["failing_since"], Value::Null, "it counts for nothing else: {shown:?}");
 }
 
 #[tokio::test]
@@ -272,6 +290,11 @@ async fn what_was_given_up_is_replayed_until_it_was_taken_and_in_pages() {
     assert_eq!(replay(&filter).await, 0, "they were taken");
     let all = json!({ "event_types": ["order.*"] });
     assert_eq!(replay(&all).await, 3);
+    let over_http = site.post("/api/v1/integrations/replay", &all).await;
+    assert_eq!((over_http.status, &over_http.body["deliveries"]), (202, &json!(3)), "{over_http:?}");
+    assert_eq!(over_http.body["next_event_id"], Value::Null);
+    let unbounded = site.post("/api/v1/integrations/replay", &json!({ "rate": 0 })).await;
+    assert_eq!((unbounded.status, unbounded.text("parameter")), (422, "$.rate"), "{unbounded:?}");
     let unknown = json!({ "evnt_types": ["order.*"] });
     let refused = site.admin.query("select nexus.replay($1, $2)", &[&site.tenant.tenant_id, &unknown]).await;
     assert!(refused.is_err(), "a filter that does not filter is none");

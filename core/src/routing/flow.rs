@@ -1,6 +1,6 @@
 //! Flows: which changes they hear of, and what is sent for one.
 
-use super::{check_url, glob};
+use super::{check_rate, check_url, glob};
 use crate::canonical::{FieldType, Kind};
 use crate::error::{Code, Error};
 use crate::mapping::{Condition, FieldMapping};
@@ -46,6 +46,9 @@ pub struct FlowDefinition {
     /// When to try again.
     #[serde(default = "Policy::for_jobs")]
     pub retry: Policy,
+    /// Jobs a second; absent: no limit.
+    #[serde(default)]
+    pub rate_limit: Option<u32>,
     /// How long one attempt may take, in seconds.
     #[serde(default = "thirty_seconds")]
     pub timeout_seconds: u32,
@@ -207,6 +210,7 @@ impl FlowDefinition {
         for (field, wanted) in &self.status_filters {
             self.check_status_filter(field, wanted)?;
         }
+        check_rate(self.rate_limit).map_err(|reason| invalid(reason).at("$.rate_limit"))?;
         self.retry.check(Code::InvalidFlow, "$.retry")
     }
 

@@ -1,7 +1,7 @@
 //! Subscriptions: which domain events they hear of, and how these are sent.
 
-use super::check_url;
 use super::headers::check_headers;
+use super::{check_rate, check_url};
 use crate::error::{Code, Error};
 use crate::mapping::Condition;
 use crate::retry::Policy;
@@ -10,9 +10,6 @@ use serde_json::{Map, Value, json};
 
 /// The versions of the payload's shape that can be asked for.
 pub const PAYLOAD_VERSIONS: [u32; 1] = [1];
-
-/// The most deliveries a second that a limit may be; more is no limit.
-const FASTEST: u32 = 100_000;
 
 /// What a subscription asks for, as the columns of `nexus.webhook_subscription` hold it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -120,11 +117,7 @@ impl SubscriptionDefinition {
         if let Some(retry) = &self.retry {
             retry.check(Code::InvalidSubscription, "$.retry")?;
         }
-        if self.rate_limit.is_some_and(|limit| !(1..=FASTEST).contains(&limit)) {
-            return Err(invalid(format!("must be from 1 to {FASTEST} deliveries a second; null: no limit"))
-                .at("$.rate_limit"));
-        }
-        Ok(())
+        check_rate(self.rate_limit).map_err(|reason| invalid(reason).at("$.rate_limit"))
     }
 }
 

@@ -1,6 +1,8 @@
 //! What `nexus.claim` leases to this worker.
 
+use super::desk::Held;
 use jiff::Timestamp;
+use nexus_core::retry::Policy;
 use nexus_core::routing::{Envelope, Flow};
 use serde::Deserialize;
 use serde::de::IntoDeserializer as _;
@@ -26,6 +28,10 @@ pub struct Claimed {
     pub attempt: i32,
     /// Attempts before a person had the job tried again: the retry policy does not count them.
     pub former_attempts: i32,
+    /// Others of its entity wait for its end.
+    pub is_ordered: bool,
+    /// Attempts a second that its destination may be sent.
+    pub rate_limit: Option<u32>,
     /// The trace it belongs to.
     pub trace_id: String,
     /// Where to; `None` when the flow or subscription is gone.
@@ -76,6 +82,8 @@ pub struct Webhook {
     pub envelope: Envelope,
     /// The subscription's own headers, by name.
     pub headers: Value,
+    /// The subscription's own, if it has one that can be read.
+    pub retry: Option<Policy>,
     /// The version of the payload's shape that the subscription asks for.
     pub payload_version: i32,
 }
@@ -96,10 +104,22 @@ impl Claimed {
             destination_id: row.try_get("destination_id")?,
             attempt: row.try_get("attempt")?,
             former_attempts: row.try_get("former_attempts")?,
+            is_ordered: row.try_get("is_ordered")?,
+            rate_limit: row.try_get::<_, Option<i32>>("rate_limit")?.and_then(|limit| limit.try_into().ok()),
             trace_id: row.try_get("trace_id")?,
             url: row.try_get("url")?,
             work,
         })
+    }
+
+    /// As the desk knows it.
+    pub fn held(&self) -> Held {
+        Held {
+            tenant_id: self.tenant_id,
+            destination_id: self.destination_id,
+            delivery_id: self.delivery_id,
+            rate_limit: self.rate_limit,
+        }
     }
 
     /// `job`, `webhook` or `test`.
@@ -149,6 +169,9 @@ impl Webhook {
                 .try_get::<_, Option<String>>("entity_kind")?
                 .zip(row.try_get::<_, Option<Uuid>>("entity_id")?),
             headers: row.try_get::<_, Option<Value>>("headers")?.unwrap_or_default(),
+            retry: row
+                .try_get::<_, Option<Value>>("retry")?
+                .and_then(|policy| Policy::deserialize(policy).ok()),
             payload_version: row.try_get::<_, Option<i32>>("payload_version")?.unwrap_or(1),
             envelope: named(row.try_get("envelope")?),
         })

@@ -1,7 +1,13 @@
-//! Which deliveries this worker holds: under way, parked, or waiting to be settled. No I/O.
+//! Which deliveries this worker holds, and how much it has room for. No I/O, no clock.
 
-use super::claim::Claimed;
-use std::collections::{HashMap, VecDeque};
+mod breaker;
+mod bucket;
+
+use breaker::Breaker;
+use bucket::Bucket;
+use nexus_core::retry::Health;
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// How much may be under way.
@@ -13,48 +19,54 @@ pub struct Slots {
     pub per_destination: usize,
 }
 
-/// A tenant with this many parked deliveries is not claimed for: its destinations are slower than the claims.
-const PARKED_PER_TENANT: usize = 64;
-
-/// The deliveries held.
+/// The deliveries held, and what is known of their destinations.
 #[derive(Debug)]
-pub struct Desk<T = Claimed> {
+pub struct Desk {
     slots: Slots,
     running: usize,
-    destinations: HashMap<(Uuid, Uuid), Destination<T>>,
-    parked: HashMap<Uuid, usize>,
+    /// By tenant. One that is not here has all its slots, a full bucket and no failures.
+    destinations: HashMap<Uuid, HashMap<Uuid, Destination>>,
     /// Every delivery leased and not yet settled, with its tenant.
     leases: HashMap<Uuid, Uuid>,
 }
 
-#[derive(Debug)]
-struct Destination<T> {
+/// A delivery as the desk knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    pub tenant_id: Uuid,
+    pub destination_id: Uuid,
+    pub delivery_id: Uuid,
+    /// Attempts a second that its destination may be sent.
+    pub rate_limit: Option<u32>,
+}
+
+#[derive(Debug, Default)]
+struct Destination {
     running: usize,
-    parked: VecDeque<T>,
+    breaker: Breaker,
+    bucket: Option<Bucket>,
 }
 
-/// What the desk has to know of a delivery.
-pub trait Delivery {
-    /// Its tenant, destination and own id.
-    fn ids(&self) -> (Uuid, Uuid, Uuid);
-}
+impl Destination {
+    /// Attempts that may be started now.
+    fn room(&self, slots: usize, now: Instant) -> usize {
+        let tokens = self.bucket.as_ref().map_or(usize::MAX, |bucket| bucket.tokens(now));
+        let allowed = self.breaker.allows(now).map_or(usize::MAX, |all| all.saturating_sub(self.running));
+        slots.saturating_sub(self.running).min(tokens).min(allowed)
+    }
 
-impl Delivery for Claimed {
-    fn ids(&self) -> (Uuid, Uuid, Uuid) {
-        (self.tenant_id, self.destination_id, self.delivery_id)
+    /// Whether nothing would change if it were forgotten.
+    fn is_as_new(&self, now: Instant) -> bool {
+        self.running == 0
+            && self.breaker.is_as_new(now)
+            && self.bucket.as_ref().is_none_or(|bucket| bucket.is_full(now))
     }
 }
 
-impl<T: Delivery> Desk<T> {
+impl Desk {
     /// An empty desk.
     pub fn new(slots: Slots) -> Self {
-        Self {
-            slots,
-            running: 0,
-            destinations: HashMap::new(),
-            parked: HashMap::new(),
-            leases: HashMap::new(),
-        }
+        Self { slots, running: 0, destinations: HashMap::new(), leases: HashMap::new() }
     }
 
     /// Attempts that may be started.
@@ -67,67 +79,68 @@ impl<T: Delivery> Desk<T> {
         self.running
     }
 
-    /// Deliveries waiting for a slot of their destination.
-    pub fn parked(&self) -> usize {
-        self.parked.values().sum()
+    /// Destinations that are not sent to, or only to see whether they answer again.
+    pub fn broken(&self) -> usize {
+        self.destinations.values().flat_map(HashMap::values).filter(|d| d.breaker.is_open()).count()
     }
 
-    /// Whether more of a tenant's deliveries are to be leased.
-    pub fn may_claim(&self, tenant_id: Uuid) -> bool {
-        self.parked.get(&tenant_id).is_none_or(|parked| *parked < PARKED_PER_TENANT)
+    /// What may be started now for those of a tenant's destinations that something is known of.
+    pub fn room(&mut self, tenant_id: Uuid, now: Instant) -> BTreeMap<Uuid, usize> {
+        let Some(destinations) = self.destinations.get_mut(&tenant_id) else { return BTreeMap::new() };
+        destinations.retain(|_, destination| !destination.is_as_new(now));
+        let slots = self.slots.per_destination;
+        let room = destinations.iter().map(|(id, destination)| (*id, destination.room(slots, now))).collect();
+        if destinations.is_empty() {
+            self.destinations.remove(&tenant_id);
+        }
+        room
     }
 
-    /// Takes a delivery over: gives it back to be started, or parks it while its destination has no slot.
-    pub fn admit(&mut self, delivery: T) -> Option<T> {
-        let (tenant_id, destination_id, delivery_id) = delivery.ids();
-        self.leases.insert(delivery_id, tenant_id);
-        let destination = self
-            .destinations
-            .entry((tenant_id, destination_id))
-            .or_insert_with(|| Destination { running: 0, parked: VecDeque::new() });
-        if destination.running < self.slots.per_destination {
-            destination.running += 1;
-            self.running += 1;
-            return Some(delivery);
-        }
-        destination.parked.push_back(delivery);
-        *self.parked.entry(tenant_id).or_default() += 1;
-        None
+    /// Takes a delivery over, whose attempt begins now.
+    pub fn admit(&mut self, held: Held, now: Instant) {
+        self.leases.insert(held.delivery_id, held.tenant_id);
+        self.running += 1;
+        let destinations = self.destinations.entry(held.tenant_id).or_default();
+        let destination = destinations.entry(held.destination_id).or_default();
+        destination.running += 1;
+        destination.bucket = held.rate_limit.map(|limit| {
+            let mut bucket = destination.bucket.take().unwrap_or_default();
+            bucket.take(limit, now);
+            bucket
+        });
     }
 
-    /// An attempt has ended; the delivery, parked until now, that takes its slot. The lease stays until
-    /// [`Self::settled`].
-    pub fn finished(&mut self, tenant_id: Uuid, destination_id: Uuid) -> Option<T> {
-        let destination = self.destinations.get_mut(&(tenant_id, destination_id))?;
-        if let Some(next) = destination.parked.pop_front() {
-            if let Some(parked) = self.parked.get_mut(&tenant_id) {
-                *parked -= 1;
-                if *parked == 0 {
-                    self.parked.remove(&tenant_id);
-                }
-            }
-            return Some(next);
-        }
-        self.running -= 1;
-        destination.running -= 1;
-        if destination.running == 0 {
-            self.destinations.remove(&(tenant_id, destination_id));
-        }
-        None
+    /// An attempt has ended. Whether there is room now that there was not before: then look for more. The lease
+    /// stays until [`Self::settled`].
+    pub fn finished(&mut self, held: Held, health: Health, now: Instant) -> bool {
+        let was_full = self.free() == 0;
+        let slots = self.slots.per_destination;
+        let destination = self.destinations.get_mut(&held.tenant_id);
+        let Some(destination) = destination.and_then(|all| all.get_mut(&held.destination_id)) else {
+            return was_full;
+        };
+        let had_none = destination.room(slots, now) == 0;
+        destination.running = destination.running.saturating_sub(1);
+        destination.breaker.record(health, now);
+        self.running = self.running.saturating_sub(1);
+        was_full || (had_none && destination.room(slots, now) > 0)
+    }
+
+    /// How long until a destination may be sent to again that may not be now, by its breaker or its rate.
+    pub fn waits(&self, now: Instant) -> Option<Duration> {
+        let of = |destination: &Destination| {
+            let opens = destination.breaker.probes_at().filter(|at| *at > now);
+            let fills = destination.bucket.as_ref().and_then(|bucket| bucket.wakes_at(now));
+            opens.into_iter().chain(fills).min()
+        };
+        let earliest = self.destinations.values().flat_map(HashMap::values).filter_map(of).min();
+        earliest.map(|at| at.saturating_duration_since(now))
     }
 
     /// The database knows what became of these.
     pub fn settled(&mut self, delivery_ids: impl Iterator<Item = Uuid>) {
         for delivery_id in delivery_ids {
             self.leases.remove(&delivery_id);
-        }
-    }
-
-    /// Gives parked deliveries up: at shutdown they are not begun any more.
-    pub fn abandon_parked(&mut self) {
-        self.parked.clear();
-        for destination in self.destinations.values_mut() {
-            destination.parked.clear();
         }
     }
 
@@ -145,51 +158,86 @@ impl<T: Delivery> Desk<T> {
 mod tests {
     use super::*;
 
-    #[derive(Debug, PartialEq)]
-    struct Item(u128, u128, u128);
+    const TENANT: Uuid = Uuid::from_u128(1);
 
-    impl Delivery for Item {
-        fn ids(&self) -> (Uuid, Uuid, Uuid) {
-            (Uuid::from_u128(self.0), Uuid::from_u128(self.1), Uuid::from_u128(self.2))
-        }
-    }
-
-    fn desk() -> Desk<Item> {
+    fn desk() -> Desk {
         Desk::new(Slots { all: 4, per_destination: 2 })
     }
 
-    const TENANT: Uuid = Uuid::from_u128(1);
+    fn held(destination: u128, delivery: u128) -> Held {
+        Held {
+            tenant_id: TENANT,
+            destination_id: Uuid::from_u128(destination),
+            delivery_id: Uuid::from_u128(delivery),
+            rate_limit: None,
+        }
+    }
 
-    #[test]
-    fn a_destination_never_has_more_than_its_slots() {
-        let mut desk = desk();
-        let started = (0..4).filter_map(|n| desk.admit(Item(1, 1, n))).count();
-        assert_eq!((started, desk.running(), desk.parked()), (2, 2, 2));
-        assert_eq!(desk.admit(Item(1, 2, 9)), Some(Item(1, 2, 9)), "another destination is not held up");
-        assert_eq!(desk.finished(TENANT, Uuid::from_u128(1)), Some(Item(1, 1, 2)), "the oldest parked one");
-        assert_eq!((desk.running(), desk.parked()), (3, 1));
+    fn room(desk: &mut Desk, destination: u128, now: Instant) -> Option<usize> {
+        desk.room(TENANT, now).get(&Uuid::from_u128(destination)).copied()
     }
 
     #[test]
-    fn a_tenant_with_much_parked_is_not_claimed_for() {
-        let mut desk = desk();
-        for n in 0..2 + PARKED_PER_TENANT as u128 {
-            assert!(desk.may_claim(TENANT));
-            desk.admit(Item(1, 1, n));
-        }
-        assert!(!desk.may_claim(TENANT));
-        assert!(desk.may_claim(Uuid::from_u128(2)));
-        desk.finished(TENANT, Uuid::from_u128(1));
-        assert!(desk.may_claim(TENANT));
+    fn a_destination_has_its_slots_and_all_have_the_desks() {
+        let (mut desk, now) = (desk(), Instant::now());
+        assert_eq!(room(&mut desk, 1, now), None, "nothing is known of it");
+        desk.admit(held(1, 1), now);
+        assert_eq!(room(&mut desk, 1, now), Some(1));
+        desk.admit(held(1, 2), now);
+        assert_eq!((room(&mut desk, 1, now), desk.free()), (Some(0), 2));
+        assert!(desk.finished(held(1, 1), Health::Up, now), "it was full");
+        assert!(!desk.finished(held(1, 2), Health::Up, now), "there was room already");
+        assert_eq!((room(&mut desk, 1, now), desk.running()), (None, 0));
+    }
+
+    #[test]
+    fn a_full_desk_looks_for_more_when_anything_ends() {
+        let (mut desk, now) = (desk(), Instant::now());
+        (1..5).for_each(|n| desk.admit(held(n, n), now));
+        assert_eq!(desk.free(), 0);
+        assert!(desk.finished(held(3, 3), Health::Up, now));
     }
 
     #[test]
     fn a_lease_lasts_until_it_is_settled() {
-        let mut desk = desk();
-        desk.admit(Item(1, 1, 7));
-        assert_eq!(desk.finished(TENANT, Uuid::from_u128(1)), None);
+        let (mut desk, now) = (desk(), Instant::now());
+        desk.admit(held(1, 7), now);
+        desk.finished(held(1, 7), Health::Up, now);
         assert_eq!((desk.free(), desk.leases().len()), (4, 1));
         desk.settled([Uuid::from_u128(7)].into_iter());
         assert!(desk.leases().is_empty());
+    }
+
+    #[test]
+    fn a_destination_that_is_down_has_no_room_until_it_is_probed() {
+        let (mut desk, mut now) = (desk(), Instant::now());
+        let mut deliveries = 0;
+        while desk.broken() == 0 {
+            deliveries += 1;
+            desk.admit(held(1, deliveries), now);
+            desk.finished(held(1, deliveries), Health::Down, now);
+        }
+        assert_eq!(room(&mut desk, 1, now), Some(0));
+        now += desk.waits(now).expect("a time to probe");
+        assert_eq!(room(&mut desk, 1, now), Some(1), "one probe");
+        desk.admit(held(1, 99), now);
+        assert_eq!(room(&mut desk, 1, now), Some(0), "and no second beside it");
+        assert!(desk.finished(held(1, 99), Health::Up, now), "it is up: look for what waited");
+        assert_eq!((desk.broken(), room(&mut desk, 1, now)), (0, None));
+    }
+
+    #[test]
+    fn a_limited_destination_has_room_for_what_its_rate_allows() {
+        let (mut desk, mut now) = (Desk::new(Slots { all: 100, per_destination: 50 }), Instant::now());
+        let limited = Held { rate_limit: Some(10), ..held(1, 1) };
+        desk.admit(limited, now);
+        desk.finished(limited, Health::Up, now);
+        while room(&mut desk, 1, now).is_some_and(|room| room > 0) {
+            desk.admit(limited, now);
+            desk.finished(limited, Health::Up, now);
+        }
+        let wait = desk.waits(now).expect("a time when there is room again");
+        now += wait;
+        assert!(room(&mut desk, 1, now).is_none_or(|room| room > 0), "after {wait:?}");
     }
 }

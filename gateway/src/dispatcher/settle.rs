@@ -8,10 +8,12 @@ use crate::error::Trouble;
 use crate::routes::jobs::{storable, storable_text};
 use crate::{metrics, sql};
 use jiff::{SignedDuration, Timestamp};
-use nexus_core::retry::{Answer, ErrorClass, Next, Policy};
+use nexus_core::retry::{Answer, ErrorClass, Health, Next, Policy};
+use nexus_core::routing::Flow;
 use reqwest::header::{HeaderMap, SET_COOKIE};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::time::Duration;
 use tokio_postgres::types::{Json, Type};
 use uuid::Uuid;
@@ -53,6 +55,12 @@ pub struct Report {
     next_attempt_at: Option<Timestamp>,
     attempted_at: Timestamp,
     domain_event_id_for_job: Option<Uuid>,
+    /// What the attempt tells of its destination.
+    #[serde(skip)]
+    pub health: Health,
+    /// Its end makes something due: a job's event, or the delivery that waited for it.
+    #[serde(skip)]
+    makes_due: bool,
 }
 
 impl Report {
@@ -63,7 +71,7 @@ impl Report {
         let answered = attempt.as_ref().ok();
         let body: Option<Value> = answered.and_then(|answered| serde_json::from_slice(&answered.body).ok());
         let error_code = body.as_ref().and_then(error_code).map(storable_text);
-        let next = next(claimed, attempt, error_code.as_deref(), jitter);
+        let (next, health) = judge(claimed, attempt, error_code.as_deref(), jitter);
         let (outcome, next_attempt_at) = outcome(claimed, next, attempted_at + as_signed(took));
         let is_failure = matches!(outcome, "retry" | "dead");
         let (error_class, error) = match attempt {
@@ -106,12 +114,9 @@ impl Report {
             next_attempt_at,
             attempted_at,
             domain_event_id_for_job: job_id.map(|_| Uuid::now_v7()),
+            health,
+            makes_due: (job_id.is_some() || claimed.is_ordered) && matches!(outcome, "succeeded" | "dead"),
         }
-    }
-
-    /// Whether a job has ended: that is a domain event, which may have subscribers.
-    fn ends_a_job(&self) -> bool {
-        self.job_id.is_some() && matches!(self.outcome, "succeeded" | "dead")
     }
 
     /// Without what the destination wrote: should the database refuse it, the outcome still counts.
@@ -122,12 +127,13 @@ impl Report {
     }
 }
 
-fn next(
+/// What follows from an attempt, and what it tells of the destination.
+fn judge(
     claimed: &Claimed,
     attempt: &Result<Answered, NotSent>,
     error_code: Option<&str>,
     jitter: f64,
-) -> Next {
+) -> (Next, Health) {
     let answer = match attempt {
         Ok(answered) => {
             // Only jobs are reported by a callback; to a subscriber 202 is as good as 200.
@@ -139,21 +145,25 @@ fn next(
         }
         Err(not_sent) => Answer::Failure(not_sent.class),
     };
-    let number = u32::try_from(claimed.attempt - claimed.former_attempts).unwrap_or(1);
-    match &claimed.work {
-        // The destination is gone for good.
-        _ if claimed.url.is_none() => Next::Dead,
-        Work::Job(job) => match &job.flow {
-            Some(flow) => {
-                let flow = flow.definition();
-                flow.retry.next(number, answer, &flow.permanent_error_codes, jitter)
-            }
-            None => Policy::for_jobs().next(number, answer, &[], jitter),
+    let (policy, permanent) = match &claimed.work {
+        Work::Job(job) => match job.flow.as_ref().map(Flow::definition) {
+            Some(flow) => (Cow::Borrowed(&flow.retry), flow.permanent_error_codes.as_slice()),
+            None => (Cow::Owned(Policy::for_jobs()), [].as_slice()),
         },
-        Work::Webhook(_) => Policy::for_webhooks().next(number, answer, &[], jitter),
+        Work::Webhook(webhook) => (
+            webhook.retry.as_ref().map_or_else(|| Cow::Owned(Policy::for_webhooks()), Cow::Borrowed),
+            [].as_slice(),
+        ),
         // Once.
-        Work::Test(_) => Policy { delays_seconds: Vec::new() }.next(number, answer, &[], jitter),
-    }
+        Work::Test(_) => (Cow::Owned(Policy { delays_seconds: Vec::new() }), [].as_slice()),
+    };
+    let number = u32::try_from(claimed.attempt - claimed.former_attempts).unwrap_or(1);
+    let next = match claimed.url {
+        // The destination is gone for good.
+        None => Next::Dead,
+        Some(_) => policy.next(number, answer, permanent, jitter),
+    };
+    (next, answer.health(permanent))
 }
 
 fn outcome(claimed: &Claimed, next: Next, ended_at: Timestamp) -> (&'static str, Option<Timestamp>) {
@@ -235,11 +245,11 @@ impl Settling {
         }
     }
 
-    /// Settles batches until closed; `settled` hears which deliveries, and whether jobs ended.
+    /// Settles batches until closed; `settled` hears which deliveries, and whether others are due by their end.
     pub async fn work(&self, settled: impl Fn(&[Report], bool)) {
         while let Some(batch) = self.batches.next().await {
             self.settle_until_known(&batch).await;
-            settled(&batch.items, batch.items.iter().any(Report::ends_a_job));
+            settled(&batch.items, batch.items.iter().any(|report| report.makes_due));
             self.batches.done(batch.lane);
         }
     }
@@ -296,7 +306,7 @@ impl Settling {
 mod tests {
     use super::super::claim::{Job, Webhook};
     use super::*;
-    use nexus_core::routing::{Envelope, Flow};
+    use nexus_core::routing::Envelope;
     use reqwest::header::{HeaderName, HeaderValue};
     use serde_json::json;
 
@@ -309,6 +319,8 @@ mod tests {
             destination_id: Uuid::nil(),
             attempt: 1,
             former_attempts: 0,
+            is_ordered: false,
+            rate_limit: None,
             trace_id: "0".repeat(32),
             url: Some("https://example.com/".to_owned()),
             work,
@@ -346,6 +358,7 @@ mod tests {
             entity: None,
             envelope: Envelope::default(),
             headers: json!({}),
+            retry: None,
             payload_version: 1,
         })
     }
@@ -390,6 +403,24 @@ mod tests {
         assert_eq!(report(&last, 503, "").outcome, "dead");
         let again = Claimed { attempt: 6, former_attempts: 5, ..job() };
         assert_eq!(report(&again, 503, "").outcome, "retry");
+    }
+
+    #[test]
+    fn a_subscription_is_tried_again_by_its_own_policy() {
+        let mut own = webhook();
+        let Work::Webhook(event) = &mut own.work else { unreachable!("it is a webhook") };
+        event.retry = Some(Policy { delays_seconds: vec![7] });
+        let first = report(&own, 500, "");
+        assert_eq!((first.outcome, first.next_attempt_at), ("retry", Timestamp::from_second(7).ok()));
+        assert_eq!(report(&Claimed { attempt: 2, ..own }, 500, "").outcome, "dead");
+        assert_eq!(report(&webhook(), 500, "").next_attempt_at, Timestamp::from_second(5).ok());
+    }
+
+    #[test]
+    fn the_end_of_an_ordered_delivery_makes_the_next_due() {
+        let ordered = || Claimed { is_ordered: true, ..webhook() };
+        assert!(report(&ordered(), 200, "").makes_due && report(&ordered(), 400, "").makes_due);
+        assert!(!report(&ordered(), 500, "").makes_due && !report(&webhook(), 200, "").makes_due);
     }
 
     #[test]

@@ -454,6 +454,21 @@ fn history(paths: Documented) -> Documented {
                 .takes::<replay::Replay>()
                 .gives(202, "How many deliveries are queued", &["event_id", "deliveries"]),
         )
+        .post(
+            "/integrations/replay",
+            replay::replay_all,
+            about(
+                "integrations",
+                WRITE,
+                "Send the domain events chosen again, at a bounded rate, a thousand a call",
+            )
+            .takes::<replay::Selection>()
+            .gives(
+                202,
+                "How many deliveries are queued, and where and when the next call goes on",
+                &["deliveries", "next_event_id", "next_due_at"],
+            ),
+        )
         .get(
             "/integrations/webhooks",
             lists::attempts,

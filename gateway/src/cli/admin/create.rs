@@ -146,6 +146,9 @@ pub struct CreateSubscription {
     /// For people
     #[arg(long)]
     description: Option<String>,
+    /// What else it asks for, as JSON or @file: filter, ordering, retry, rate_limit, …
+    #[arg(long, default_value = "{}")]
+    options: String,
 }
 
 impl CreateSubscription {
@@ -163,7 +166,7 @@ impl CreateSubscription {
                     (&self.event_types, Type::TEXT_ARRAY),
                     (&self.description, Type::TEXT),
                     (&json!({}), Type::JSONB),
-                    (&json!({}), Type::JSONB),
+                    (&json_argument("--options", &self.options)?, Type::JSONB),
                 ],
             )
             .await?;

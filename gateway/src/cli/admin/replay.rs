@@ -33,6 +33,9 @@ pub struct Replay {
     /// Only where the last attempt was the end
     #[arg(long)]
     dead: bool,
+    /// Deliveries a second
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(i32).range(1..=10_000))]
+    rate: i32,
     /// Go on where an interrupted run stopped, at the event it named
     #[arg(long)]
     from: Option<Uuid>,
@@ -41,16 +44,26 @@ pub struct Replay {
     batch: i32,
 }
 
+/// What a transaction queued, and where the next goes on.
+struct Page {
+    deliveries: i32,
+    next_event_id: Option<Uuid>,
+    next_due_at: Timestamp,
+}
+
 impl Replay {
     pub async fn run(self, context: &Context) -> Result<Value, StartError> {
         let mut filter = self.filter();
         let mut total = 0_i64;
         loop {
-            let (deliveries, next_event_id) = self.page(context, &filter).await?;
+            let Page { deliveries, next_event_id, next_due_at } = self.page(context, &filter).await?;
             total += i64::from(deliveries);
-            let Some(next) = next_event_id else { return Ok(json!({ "deliveries": total })) };
+            let Some(next) = next_event_id else {
+                return Ok(json!({ "deliveries": total, "last_due_at": next_due_at }));
+            };
             eprintln!("nexus: {total} deliveries; --from {next} goes on from here");
             filter.insert("next_event_id".to_owned(), json!(next));
+            filter.insert("next_due_at".to_owned(), json!(next_due_at));
         }
     }
 
@@ -63,6 +76,7 @@ impl Replay {
             ("since", json!(self.since)),
             ("until", json!(self.until)),
             ("outcome", some(json!("dead"), self.dead)),
+            ("rate", json!(self.rate)),
             ("next_event_id", json!(self.from)),
         ];
         given
@@ -72,16 +86,16 @@ impl Replay {
             .collect()
     }
 
-    async fn page(
-        &self,
-        context: &Context,
-        filter: &Map<String, Value>,
-    ) -> Result<(i32, Option<Uuid>), StartError> {
+    async fn page(&self, context: &Context, filter: &Map<String, Value>) -> Result<Page, StartError> {
         let parameters: &Parameters<'_> =
             &[(&self.tenant, Type::UUID), (&Json(filter), Type::JSONB), (&self.batch, Type::INT4)];
         let row = context.database.row(sql::REPLAY_PAGE, parameters).await;
         let row = row.map_err(|failure| super::failed(&failure))?;
         let broken = |error| super::failed(&Failure::Database(error));
-        Ok((row.try_get(0).map_err(broken)?, row.try_get(1).map_err(broken)?))
+        Ok(Page {
+            deliveries: row.try_get(0).map_err(broken)?,
+            next_event_id: row.try_get(1).map_err(broken)?,
+            next_due_at: row.try_get(2).map_err(broken)?,
+        })
     }
 }

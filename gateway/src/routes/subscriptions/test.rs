@@ -43,6 +43,8 @@ pub async fn test(
         destination_id: subscription_id,
         attempt: 1,
         former_attempts: 0,
+        is_ordered: false,
+        rate_limit: None,
         trace_id: TraceContext::begin(Uuid::new_v4().into_bytes()).trace_id,
         url: subscription["url"].as_str().map(str::to_owned),
         work: Work::Test(Box::new(Webhook {
@@ -56,6 +58,7 @@ pub async fn test(
             created_at: now,
             entity: None,
             headers: subscription["headers"].clone(),
+            retry: None,
             payload_version: 1,
             envelope: named(subscription["envelope"].as_str()),
         })),

@@ -1,0 +1,157 @@
+//! The queue, by SQL: what a claim takes of it, how far it looks, and when replayed events are due.
+
+use nexus_tests::cluster::SHARED;
+use nexus_tests::tenant::Tenant;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+/// A tenant whose deliveries nobody makes: there is no gateway.
+struct Queue {
+    admin: Client,
+    tenant: Tenant,
+}
+
+impl Queue {
+    async fn create() -> Self {
+        let admin = SHARED.database().admin().await;
+        let tenant = Tenant::create(&admin).await;
+        Self { admin, tenant }
+    }
+
+    async fn subscription(&self, options: Value) -> Uuid {
+        let sql =
+            "select nexus.create_subscription($1, $2, 'https://example.com', array['*'], options => $3)";
+        self.admin
+            .query_one(sql, &[&self.tenant.tenant_id, &self.tenant.prod, &options])
+            .await
+            .unwrap()
+            .get(0)
+    }
+
+    /// Emits events of one type about an entity, one transaction each, from a version on.
+    async fn emit(&self, entity_id: Uuid, versions: std::ops::RangeInclusive<i64>) {
+        for version in versions {
+            let event = json!([{ "domain_event_id": Uuid::now_v7(), "environment_id": self.tenant.prod,
+                "event_type": "order.updated", "dedupe_key": format!("{entity_id}:{version}"), "entity_kind": "sales_order",
+                "entity_id": entity_id, "entity_version": version, "changed": [], "payload": {}, "trace_id": "t" }]);
+            let sql = "select nexus._emit($1, $2)";
+            self.admin.execute(sql, &[&self.tenant.tenant_id, &event]).await.unwrap();
+        }
+    }
+
+    /// Queues so many deliveries for a destination, due for an hour.
+    async fn fill(&self, destination_id: Uuid, count: i32) {
+        let sql = "insert into nexus.delivery (tenant_id, delivery_id, environment_id, kind, destination_id, domain_event_id,
+                                               trace_id, due_at, created_at)
+            select $1, gen_random_uuid(), $2, 'webhook', $3, gen_random_uuid(), 't',
+                   now() - interval '1 hour' + n * interval '1 ms', now()
+            from generate_series(1, $4::integer) n";
+        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
+            [&self.tenant.tenant_id, &self.tenant.prod, &destination_id, &count];
+        self.admin.execute(sql, &parameters).await.unwrap();
+    }
+
+    /// Claims 64, at most 16 of a destination; how many of each.
+    async fn claim(&self, room: Value) -> BTreeMap<Uuid, i64> {
+        let sql = "select c.destination_id, count(*) from nexus.claim($1, 'suite', 64, '1 minute', 16, $2) c group by 1";
+        let rows = self.admin.query(sql, &[&self.tenant.tenant_id, &room]).await.unwrap();
+        rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+    }
+
+    /// Rows of the queue that the transaction has read.
+    async fn rows_read(&self) -> i64 {
+        let sql = "select seq_tup_read + idx_tup_fetch from pg_stat_xact_user_tables where relid = 'nexus.delivery'::regclass";
+        self.admin.query_one(sql, &[]).await.unwrap().get(0)
+    }
+
+    /// Ends what is claimed.
+    async fn settle(&self) {
+        let held = "select jsonb_agg(to_jsonb(d) || jsonb_build_object('log_id', nexus.uuid_v7(), 'outcome', 'succeeded',
+                                                                       'attempted_at', now()))
+            from nexus.delivery d where d.tenant_id = $1 and d.leased_by = 'suite'";
+        let held: Value = self.admin.query_one(held, &[&self.tenant.tenant_id]).await.unwrap().get(0);
+        let sql = "select nexus.settle($1, 'suite', $2)";
+        self.admin.execute(sql, &[&self.tenant.tenant_id, &held]).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_backlog_of_one_destination_hides_no_other() {
+    const BACKLOG: i32 = 30_000;
+    let queue = Queue::create().await;
+    let (busy, other) = (queue.subscription(json!({})).await, queue.subscription(json!({})).await);
+    queue.fill(busy, BACKLOG).await;
+    queue.fill(other, 1).await;
+    queue.admin.batch_execute("begin").await.unwrap();
+    assert_eq!(queue.claim(json!({ busy.to_string(): 0 })).await, BTreeMap::from([(other, 1)]));
+    assert!(queue.rows_read().await < 100, "{} rows were read to find one", queue.rows_read().await);
+    assert_eq!(queue.claim(json!({ busy.to_string(): 3 })).await, BTreeMap::from([(busy, 3)]));
+    assert_eq!(
+        queue.claim(json!({})).await,
+        BTreeMap::from([(busy, 16)]),
+        "what is leased is not taken again"
+    );
+    assert!(queue.rows_read().await < 1000, "{} rows were read to find twenty", queue.rows_read().await);
+    queue.admin.batch_execute("rollback").await.unwrap();
+}
+
+#[tokio::test]
+async fn of_a_destination_with_a_rate_one_is_taken_until_the_worker_knows_it() {
+    let queue = Queue::create().await;
+    let limited = queue.subscription(json!({ "rate_limit": 100 })).await;
+    queue.fill(limited, 20).await;
+    assert_eq!(queue.claim(json!({})).await, BTreeMap::from([(limited, 1)]));
+    assert_eq!(queue.claim(json!({ limited.to_string(): 7 })).await, BTreeMap::from([(limited, 7)]));
+}
+
+#[tokio::test]
+async fn a_long_queue_of_one_entity_hides_no_other() {
+    let queue = Queue::create().await;
+    let ordered = queue.subscription(json!({ "ordering": "entity" })).await;
+    let (long, other) = (Uuid::now_v7(), Uuid::now_v7());
+    queue.emit(long, 1..=5).await;
+    // As many as a page of the claim's look is not enough for.
+    let more = "insert into nexus.delivery (tenant_id, delivery_id, environment_id, kind, destination_id, domain_event_id, trace_id,
+                                            ordering_key, ordering_version, due_at, created_at)
+        select d.tenant_id, gen_random_uuid(), d.environment_id, d.kind, d.destination_id, d.domain_event_id, d.trace_id,
+               d.ordering_key, 5 + n, d.due_at, d.created_at
+        from nexus.delivery d cross join generate_series(1, 500) n where d.tenant_id = $1 and d.ordering_version = 5";
+    queue.admin.execute(more, &[&queue.tenant.tenant_id]).await.unwrap();
+    queue.emit(other, 1..=2).await;
+    assert_eq!(queue.claim(json!({})).await, BTreeMap::from([(ordered, 2)]), "the first of each");
+    assert_eq!(queue.claim(json!({})).await, BTreeMap::new(), "and the next only after that");
+    queue.settle().await;
+    assert_eq!(queue.claim(json!({})).await, BTreeMap::from([(ordered, 2)]));
+    let versions =
+        "select array_agg(ordering_version) from nexus.delivery where tenant_id = $1 and leased_by = 'suite'";
+    let versions: Vec<i64> =
+        queue.admin.query_one(versions, &[&queue.tenant.tenant_id]).await.unwrap().get(0);
+    assert_eq!(versions, [2, 2]);
+}
+
+#[tokio::test]
+async fn replayed_events_are_due_at_their_rate_over_all_pages() {
+    let queue = Queue::create().await;
+    queue.emit(Uuid::now_v7(), 1..=3).await;
+    queue.subscription(json!({})).await;
+    queue.admin.batch_execute("begin").await.unwrap();
+    let mut filter = json!({ "rate": 2, "since": "2020-01-01T00:00:00Z" });
+    loop {
+        let sql =
+            "select deliveries, next_event_id::text, next_due_at::text from nexus.replay_page($1, $2, 2)";
+        let row = queue.admin.query_one(sql, &[&queue.tenant.tenant_id, &filter]).await.unwrap();
+        let Some(next) = row.get::<_, Option<String>>(1) else { break };
+        filter["next_event_id"] = json!(next);
+        filter["next_due_at"] = json!(row.get::<_, String>(2));
+    }
+    let sql = "select array_agg(extract(epoch from d.due_at - now())::float8 order by d.due_at) from nexus.delivery d
+               where d.tenant_id = $1";
+    let due: Vec<f64> = queue.admin.query_one(sql, &[&queue.tenant.tenant_id]).await.unwrap().get(0);
+    assert_eq!(due, [0.0, 0.5, 1.0], "half a second apart, the page's end or not");
+    queue.admin.batch_execute("rollback").await.unwrap();
+    let none =
+        queue.admin.query("select nexus.replay($1, '{\"rate\": 0}')", &[&queue.tenant.tenant_id]).await;
+    assert!(none.is_err(), "a rate of nothing is none");
+}
