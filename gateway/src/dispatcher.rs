@@ -53,6 +53,8 @@ pub struct Dispatcher {
     /// Attempts at a time to one destination.
     per_destination: i32,
     desk: Mutex<Desk>,
+    /// A slot is free where there was none. Not the doorbell, which others hear as well.
+    has_room: Notify,
     idle: Notify,
 }
 
@@ -78,6 +80,7 @@ impl Dispatcher {
             lease: settings.lease,
             per_destination: i32::try_from(slots.per_destination).unwrap_or(i32::MAX),
             desk: Mutex::new(Desk::new(slots)),
+            has_room: Notify::new(),
             idle: Notify::new(),
         })
     }
@@ -98,6 +101,7 @@ impl Dispatcher {
             let wait = self.desk().waits(Instant::now().into_std()).unwrap_or(POLL_INTERVAL);
             tokio::select! {
                 () = rings.rung() => {}
+                () = self.has_room.notified() => {}
                 () = sleep(wait.min(POLL_INTERVAL)) => {}
                 _ = stop.wait_for(|stopped| *stopped) => break,
             }
@@ -187,7 +191,7 @@ impl Dispatcher {
             let has_room = this.desk().finished(held, health, Instant::now().into_std());
             this.count();
             if has_room {
-                this.doorbell.ring_here();
+                this.has_room.notify_one();
             }
             this.idle.notify_waiters();
         });
