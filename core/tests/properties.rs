@@ -326,7 +326,8 @@ proptest! {
         let links = links(&world.members(kind), &drawn);
         for (members, (_, golden)) in world.truth(kind, &links) {
             let Some(golden) = golden else { continue };
-            let sources: BTreeSet<&Value> = golden.children.iter().map(|line| &line["connector_id"]).collect();
+            let sources: BTreeSet<String> =
+                golden.children.iter().map(|line| line["connector_id"].to_string()).collect();
             prop_assert!(sources.len() <= 1, "{:?}", sources);
             let most = world.claims(kind, &members).iter().filter_map(|claims| claims.record.fields.get("lines")?.as_array().map(Vec::len)).max();
             prop_assert!(golden.children.len() <= most.unwrap_or_default());
