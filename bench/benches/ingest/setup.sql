@@ -161,7 +161,7 @@ begin
         where c.relnamespace = 'nexus'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition
           and exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = 'tenant_id')
           and c.relname not in ('tenant', 'tenant_slug', 'environment', 'connector', 'flow', 'webhook_subscription',
-                                'source_record_alias')
+                                'secret', 'tenant_data_key', 'source_record_alias')
     loop
         rows := 0;
         if to_regclass(format('%I.%I', schema, name)) is not null then
