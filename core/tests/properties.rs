@@ -59,7 +59,9 @@ fn kind(name: &str) -> &'static Kind {
 impl World {
     fn of(kind: &Kind, events: &[Event]) -> Self {
         let mut world = Self::default();
-        events.iter().for_each(|event| drop(world.join(kind, event)));
+        for event in events {
+            world.join(kind, event);
+        }
         world
     }
 
