@@ -49,7 +49,7 @@ pub const DUE_TENANTS: &str = "select tenant_id from nexus.due_tenants($1, $2)";
 pub const CLAIM: &str = "select delivery_id, environment_id, environment, kind, destination_id, attempt, former_attempts,
         is_ordered, trace_id, url, definition, rate_limit, job_id, is_callback_timeout, event_id, entity_kind, entity_id,
         normalized_payload, domain_event_id, event_type, schema_version, entity_version, dedupe_key, changed, payload,
-        event_created_at, headers, retry, payload_version, envelope
+        event_created_at, headers, retry, envelope
     from nexus.claim($1, $2, $3, make_interval(secs => $4), $5, $6)";
 /// Reports attempts.
 pub const SETTLE: &str = "select nexus.settle($1, $2, $3)";

@@ -84,8 +84,6 @@ pub struct Webhook {
     pub headers: Value,
     /// The subscription's own, if it has one that can be read.
     pub retry: Option<Policy>,
-    /// The version of the payload's shape that the subscription asks for.
-    pub payload_version: i32,
 }
 
 impl Claimed {
@@ -172,7 +170,6 @@ impl Webhook {
             retry: row
                 .try_get::<_, Option<Value>>("retry")?
                 .and_then(|policy| Policy::deserialize(policy).ok()),
-            payload_version: row.try_get::<_, Option<i32>>("payload_version")?.unwrap_or(1),
             envelope: named(row.try_get("envelope")?),
         })
     }

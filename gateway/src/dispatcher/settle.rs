@@ -359,7 +359,6 @@ mod tests {
             envelope: Envelope::default(),
             headers: json!({}),
             retry: None,
-            payload_version: 1,
         })
     }
 

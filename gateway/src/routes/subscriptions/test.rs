@@ -59,7 +59,6 @@ pub async fn test(
             entity: None,
             headers: subscription["headers"].clone(),
             retry: None,
-            payload_version: 1,
             envelope: named(subscription["envelope"].as_str()),
         })),
     };
