@@ -46,6 +46,10 @@ struct World {
 
 /// An entity: its records, and its golden row.
 type Truth = BTreeMap<Vec<Uuid>, (Uuid, Option<Golden>)>;
+/// A record's name, what its source says of it, and when it said it.
+type Said<'a> = (&'a (u128, String), &'a Map<String, Value>, Vec<Version>);
+/// A golden entity's columns and child rows.
+type Content<'a> = (&'a Map<String, Value>, &'a [Map<String, Value>]);
 
 fn scope(source: u128) -> Scope {
     let (tenant_id, environment_id) = (Uuid::from_u128(1), Uuid::from_u128(2));
@@ -104,7 +108,7 @@ impl World {
     }
 
     /// What the sources say, and when they said it.
-    fn said(&self) -> Vec<(&(u128, String), &Map<String, Value>, Vec<Version>)> {
+    fn said(&self) -> Vec<Said<'_>> {
         let versions = |record: &Record| {
             record.groups.values().chain(&record.tombstone).map(|stamp| stamp.version).collect()
         };
@@ -197,7 +201,7 @@ fn links(members: &[Member], drawn: &[(prop::sample::Index, prop::sample::Index,
 }
 
 /// The same columns, when deletions are left out of it.
-fn content(golden: &Option<Golden>) -> Option<(&Map<String, Value>, &[Map<String, Value>])> {
+fn content(golden: &Option<Golden>) -> Option<Content<'_>> {
     golden.as_ref().map(|golden| (&golden.columns, &golden.children[..]))
 }
 

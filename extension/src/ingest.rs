@@ -104,7 +104,8 @@ struct Batch {
 /// serialization failure. Verified requests come from a gateway, which has checked their signatures and rings the
 /// doorbell itself.
 #[pg_extern]
-#[allow(clippy::type_complexity)] // the row type of the function, which pgrx reads from the signature
+// The arguments and the row type of the SQL function, which pgrx reads from the signature.
+#[allow(clippy::type_complexity, clippy::too_many_arguments)]
 fn _ingest_batch(
     tenant_id: PgUuid,
     connector_ids: Array<'_, PgUuid>,

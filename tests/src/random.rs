@@ -32,6 +32,15 @@ impl Random {
         self.next() % limit
     }
 
+    /// The items in another order.
+    pub fn shuffled<T>(&mut self, mut items: Vec<T>) -> Vec<T> {
+        for place in (1..items.len()).rev() {
+            let other = self.below(place as u64 + 1);
+            items.swap(place, usize::try_from(other).expect("less than a place"));
+        }
+        items
+    }
+
     fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;

@@ -9,7 +9,9 @@ use futures_util::future::join_all;
 use history::{Event, history, person, redeliveries, woo_person};
 use nexus_tests::cluster::{Database, SHARED};
 use nexus_tests::ingest::{accept, ingest_batch};
+use nexus_tests::random::Random;
 use nexus_tests::shop::{minute, shopify, woocommerce};
+use nexus_tests::tenant::Tenant;
 use serde_json::{Value, json};
 use sources::Sources;
 use std::sync::LazyLock;
@@ -19,18 +21,6 @@ use uuid::Uuid;
 static DATABASE: LazyLock<Database> = LazyLock::new(|| SHARED.database());
 
 const WRITERS: usize = 8;
-
-/// A shuffle that a number stands for, so that a failure can be had again.
-fn shuffled<T>(mut items: Vec<T>, seed: u64) -> Vec<T> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    for place in (1..items.len()).rev() {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        items.swap(place, usize::try_from(state % (place as u64 + 1)).unwrap());
-    }
-    items
-}
 
 /// Hands the events out to writers, who take them in by batches of one to five.
 async fn write_all(sources: &Sources, events: Vec<Event>) {
@@ -110,7 +100,7 @@ async fn eight_writers_in_any_order_come_to_the_same_truth() {
     for seed in 1..=permutations {
         let sources = Sources::create(&client).await;
         let once = history();
-        write_all(&sources, shuffled([once.clone(), once, redeliveries()].concat(), seed)).await;
+        write_all(&sources, Random::new(seed).shuffled([once.clone(), once, redeliveries()].concat())).await;
         let found = sources.truth(&client).await;
         assert_eq!(found.keys().collect::<Vec<_>>(), truth.keys().collect::<Vec<_>>(), "permutation {seed}");
         for (members, golden) in &truth {

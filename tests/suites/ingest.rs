@@ -4,6 +4,7 @@ use crate::golden;
 use futures_util::future::join_all;
 use nexus_tests::cluster::{Database, SHARED};
 use nexus_tests::ingest::{accept, ingest, ingest_batch};
+use nexus_tests::random::Random;
 use nexus_tests::shop::{
     Webhook, fresh_id, minute, shopify, shopify_bytes, shopify_line, shopify_order, shopify_product,
     shopify_stock, woocommerce, woocommerce_order,
@@ -326,7 +327,8 @@ async fn concurrent_writers_of_the_same_orders_agree() {
         async move {
             let client = session().await;
             // Deliveries of their own: none is a duplicate of another writer's.
-            let own: Vec<Webhook> = shuffled(history, seed).iter().map(own_delivery).collect();
+            let own: Vec<Webhook> =
+                Random::new(seed).shuffled(history.to_vec()).iter().map(own_delivery).collect();
             for batch in own.chunks(5) {
                 let batch: Vec<(Uuid, &Webhook)> =
                     batch.iter().map(|webhook| (contended.connector_id, webhook)).collect();
@@ -349,17 +351,6 @@ async fn concurrent_writers_of_the_same_orders_agree() {
 /// The same webhook, sent at the same time, under a delivery id of its own.
 fn own_delivery(webhook: &Webhook) -> Webhook {
     Webhook { sent_at: webhook.sent_at, ..webhook.delivered_again() }
-}
-
-/// A shuffle that is the same in every run (Fisher and Yates, numbers by Knuth's MMIX).
-fn shuffled(history: &[Webhook], seed: u64) -> Vec<Webhook> {
-    let mut items = history.to_vec();
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    for at in (1..items.len()).rev() {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        items.swap(at, (state >> 33) as usize % (at + 1));
-    }
-    items
 }
 
 /// All orders of the numbers below `length`.
