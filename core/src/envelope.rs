@@ -9,6 +9,7 @@ pub use signing::{SigningKey, masked, sign, signing_secret};
 use crate::routing::Envelope;
 use serde::Serialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 /// A body, and the headers that belong to it.
@@ -82,8 +83,8 @@ pub struct WebhookBody<'a> {
     pub trace_id: &'a str,
     /// The fields that changed.
     pub changed: &'a [String],
-    /// The entity as it is now.
-    pub data: &'a Value,
+    /// The entity as it is now: JSON that nobody here looks into, as the outbox holds it.
+    pub data: &'a RawValue,
     /// Which entity that is, if it is one.
     #[serde(skip)]
     pub entity: Option<EntityReference<'a>>,

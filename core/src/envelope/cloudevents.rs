@@ -124,13 +124,18 @@ mod tests {
     use super::super::EntityReference;
     use super::*;
     use crate::routing::Envelope;
+    use serde_json::value::RawValue;
     use serde_json::{Value as Json, json};
     use std::collections::BTreeMap;
     use uuid::Uuid;
 
     const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-    fn event<'a>(changed: &'a [String], data: &'a Json) -> WebhookBody<'a> {
+    fn raw(text: &str) -> Box<RawValue> {
+        RawValue::from_string(text.to_owned()).expect("JSON")
+    }
+
+    fn event<'a>(changed: &'a [String], data: &'a RawValue) -> WebhookBody<'a> {
         WebhookBody {
             id: Uuid::from_u128(1),
             event_type: "order.updated",
@@ -150,7 +155,7 @@ mod tests {
     #[test]
     fn structured_mode_is_the_json_format() {
         let (changed, data) =
-            (["total_amount".to_owned(), "note".to_owned()], json!({"total_amount": "1.10"}));
+            (["total_amount".to_owned(), "note".to_owned()], raw(r#"{"total_amount":"1.10"}"#));
         let event = event(&changed, &data);
         let message = event.in_envelope(Envelope::CloudeventsStructured, TRACEPARENT).expect("JSON");
         assert_eq!((message.content_type, message.headers.len()), ("application/cloudevents+json", 0));
@@ -180,7 +185,7 @@ mod tests {
 
     #[test]
     fn binary_mode_has_the_same_in_headers_and_the_data_by_itself() {
-        let (changed, data) = (["note".to_owned()], json!({"note": "x"}));
+        let (changed, data) = (["note".to_owned()], raw(r#"{"note":"x"}"#));
         let event = event(&changed, &data);
         let message = event.in_envelope(Envelope::CloudeventsBinary, TRACEPARENT).expect("JSON");
         assert_eq!(
@@ -206,7 +211,7 @@ mod tests {
     /// Names of lower-case letters and digits, at most 20 of them, and values that are there.
     #[test]
     fn attributes_are_as_the_specification_asks() {
-        let data = json!({});
+        let data = raw("{}");
         let mut event = event(&[], &data);
         event.entity = None;
         event.entity_version = None;

@@ -8,7 +8,9 @@ use serde::Deserialize;
 use serde::de::IntoDeserializer as _;
 use serde::de::value::Error as UnknownName;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio_postgres::Row;
+use tokio_postgres::types::Json;
 use uuid::Uuid;
 
 /// A delivery of which an attempt is to be made.
@@ -74,7 +76,7 @@ pub struct Webhook {
     pub entity_version: Option<i64>,
     pub dedupe_key: String,
     pub changed: Vec<String>,
-    pub payload: Value,
+    pub payload: Box<RawValue>,
     pub created_at: Timestamp,
     /// Kind and id of what changed, if the event is an entity's.
     pub entity: Option<(String, Uuid)>,
@@ -161,7 +163,7 @@ impl Webhook {
             entity_version: row.try_get("entity_version")?,
             dedupe_key: row.try_get("dedupe_key")?,
             changed: row.try_get("changed")?,
-            payload: row.try_get("payload")?,
+            payload: row.try_get::<_, Json<Box<RawValue>>>("payload")?.0,
             created_at: row.try_get("event_created_at")?,
             entity: row
                 .try_get::<_, Option<String>>("entity_kind")?

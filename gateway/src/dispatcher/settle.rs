@@ -309,6 +309,7 @@ mod tests {
     use nexus_core::routing::Envelope;
     use reqwest::header::{HeaderName, HeaderValue};
     use serde_json::json;
+    use serde_json::value::RawValue;
 
     fn claimed(work: Work) -> Claimed {
         Claimed {
@@ -353,7 +354,7 @@ mod tests {
             entity_version: None,
             dedupe_key: String::new(),
             changed: Vec::new(),
-            payload: json!({}),
+            payload: RawValue::NULL.to_owned(),
             created_at: Timestamp::UNIX_EPOCH,
             entity: None,
             envelope: Envelope::default(),

@@ -9,9 +9,9 @@ use nexus_core::envelope::WebhookBody;
 use nexus_core::error::Code;
 use nexus_core::outbox::Cursor;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio_postgres::Row;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{Json, Type};
 use uuid::Uuid;
 
 /// Events looked at in one page. It ends earlier at [`PAGE_BYTES`].
@@ -93,11 +93,11 @@ pub async fn read(
     let mut to = after;
     for row in read {
         to = cursor(row.try_get("cursor")?)?;
-        if let Some(payload) = row.try_get::<_, Option<Value>>("payload")? {
+        if let Some(payload) = row.try_get::<_, Option<Json<&RawValue>>>("payload")? {
             events.push(Event {
                 cursor: to,
                 event_type: row.try_get("event_type")?,
-                text: message(outbox, row, &payload, to)?,
+                text: message(outbox, row, payload.0, to)?,
             });
         }
     }
@@ -105,7 +105,7 @@ pub async fn read(
     Ok(Page { from: after, to: if is_last { to.max(latest) } else { to }, events, is_last })
 }
 
-fn message(outbox: &Outbox, row: &Row, payload: &Value, cursor: Cursor) -> Result<Utf8Bytes, Error> {
+fn message(outbox: &Outbox, row: &Row, payload: &RawValue, cursor: Cursor) -> Result<Utf8Bytes, Error> {
     let created_at: Timestamp = row.try_get("created_at")?;
     let changed: Vec<String> = row.try_get("changed")?;
     let message = EventMessage {

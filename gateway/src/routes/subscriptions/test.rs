@@ -15,6 +15,7 @@ use axum::extract::{Path, State};
 use jiff::Timestamp;
 use nexus_core::error::Code;
 use nexus_core::trace::TraceContext;
+use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio_postgres::types::{Json as SqlJson, Type};
@@ -35,6 +36,8 @@ pub async fn test(
     let subscription_id = id("subscription", &subscription_id)?;
     let now = Timestamp::now();
     let domain_event_id = Uuid::now_v7();
+    let payload = to_raw_value(&json!({ "subscription_id": subscription_id }))
+        .map_err(|error| Error::new(Code::Internal, format!("the payload cannot be written: {error}")))?;
     let claimed = Claimed {
         tenant_id: caller.tenant_id,
         delivery_id: Uuid::now_v7(),
@@ -54,7 +57,7 @@ pub async fn test(
             entity_version: None,
             dedupe_key: format!("{domain_event_id}:test"),
             changed: Vec::new(),
-            payload: json!({ "subscription_id": subscription_id }),
+            payload,
             created_at: now,
             entity: None,
             headers: subscription["headers"].clone(),
