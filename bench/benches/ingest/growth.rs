@@ -34,7 +34,7 @@ pub async fn run(cluster: &Cluster) -> Result<()> {
 
     let limit = time(Duration::from_secs(60)) / (3 * PASSES);
     let speed = take_in(&mut empty, SEED).await?;
-    let each = ((speed * limit.as_secs_f64()) as i64 / (CLIENTS * way.size)).max(SEED);
+    let each = ((speed * limit.as_secs_f64()) as i64 / (CLIENTS as i64 * way.size)).max(SEED);
     take_in(&mut grown, SEED).await?;
     let (mut taken, mut claimed) = ([vec![], vec![]], [vec![], vec![]]);
     for _ in 0..PASSES {
@@ -65,7 +65,7 @@ pub async fn run(cluster: &Cluster) -> Result<()> {
 async fn take_in(bench: &mut Bench<'_>, each: i64) -> Result<f64> {
     let (first, _) = bench.compose(each).await?;
     let statement = bench.way.statement.ok_or("growth is of what is taken in by SQL")?;
-    let pass = bench.run(statement, &bench.database.gateway_url, first, each).await?;
+    let pass = bench.run(statement, &bench.pipeline, first, each).await?;
     bench.admin.batch_execute("truncate bench.batch").await?;
     Ok(pass.webhooks_per_second)
 }

@@ -145,7 +145,7 @@ $$;
 -- The rows of a batch in one statement.
 create function bench.floor_statement() returns text
 language sql stable as $$
-    select 'with ' || string_agg(format('%1$I as (insert into floor.%1$I (%2$s) select %2$s from stage.%1$I where batch = :batch)',
+    select 'with ' || string_agg(format('%1$I as (insert into floor.%1$I (%2$s) select %2$s from stage.%1$I where batch = $1)',
                                         s.name, bench.columns(s.name, false)), ', ' order by s.name)
         || ' select 1;'
     from bench.source s
