@@ -200,7 +200,13 @@ impl Dispatcher {
 
     async fn attempt(&self, claimed: &Claimed) -> Report {
         let now = Timestamp::now();
-        let attempt = self.sender.attempt(self.prepare(claimed, now), now).await;
+        let mut prepared = self.prepare(claimed, now);
+        if prepared.as_ref().is_err_and(|not_sent| matches!(not_sent.class, ErrorClass::Configuration)) {
+            // A destination that was made a moment ago, at another gateway: its secret may not be known here yet.
+            self.configuration.refresh_now(&self.database).await;
+            prepared = self.prepare(claimed, now);
+        }
+        let attempt = self.sender.attempt(prepared, now).await;
         // Only spread, not secret: without random bytes there is no jitter.
         let jitter = random().map_or(0.0, |bytes| f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX));
         let report = Report::new(claimed, &attempt, jitter);
