@@ -10,7 +10,7 @@ use nexus_bench::plan::Plan;
 use nexus_bench::{Better, Figure, Report, Samples, time};
 use nexus_tests::cluster::{Cluster, Database, connect};
 use nexus_tests::tenant::Tenant;
-use session::{answer, explain, timed};
+use session::{answer, explain, load, timed};
 use std::error::Error;
 use std::time::{Duration, Instant};
 use tokio_postgres::Client;
@@ -18,13 +18,9 @@ use tokio_postgres::Client;
 /// How many times the time without policies a query may take.
 const GOAL: f64 = 1.05;
 
-/// Orders of all tenants; `BENCH_ORDERS` for a quicker, lesser run.
-const ORDERS: u32 = 1_000_000;
-
 /// Runs of a query, each way, that a median takes at least.
 const LEAST_RUNS: usize = 5;
 
-const LOAD: &str = include_str!("rls/load.sql");
 const QUERIES: &str = include_str!("rls/queries.sql");
 
 /// A query of an analyst.
@@ -43,24 +39,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let cluster = Cluster::start_with("rls", "shared_buffers = 1GB\nmax_wal_size = 8GB\nautovacuum = off");
     let database = cluster.database();
     let admin = database.admin().await;
-    let tenant = load(&admin).await?;
+    let tenant = load(&admin, "drop table bench.sale, bench.variant").await?;
     let bound = connect(&tenant.analyst(&database, &admin, None).await).await;
     let report = measure(&bound, &without_policies(&database).await?, &tenant).await?;
     let path = report.publish()?;
     println!("\nwritten: {}", path.display());
     Ok(())
-}
-
-/// The largest of a thousand tenants, which has a tenth of all orders.
-async fn load(admin: &Client) -> Result<Tenant, Box<dyn Error>> {
-    let orders = std::env::var("BENCH_ORDERS").ok().and_then(|orders| orders.parse().ok()).unwrap_or(ORDERS);
-    let begin = Instant::now();
-    admin.batch_execute(&format!("set bench.orders = {orders}; {LOAD}")).await?;
-    admin.batch_execute("drop table bench.sale, bench.variant").await?;
-    admin.batch_execute("vacuum analyze").await?;
-    println!("{orders} orders of 1000 tenants, loaded in {} s\n", begin.elapsed().as_secs());
-    let row = admin.query_one("select tenant_id, environment_id from bench.tenant where n = 1", &[]).await?;
-    Ok(Tenant { tenant_id: row.get(0), prod: row.get(1), test: row.get(1) })
 }
 
 /// A superuser's session: policies do not apply to it.

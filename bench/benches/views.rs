@@ -7,19 +7,14 @@ mod session;
 
 use nexus_bench::{Better, Figure, Report, Samples, time};
 use nexus_tests::cluster::{Cluster, connect};
-use nexus_tests::tenant::Tenant;
-use session::{answer, explain, timed};
+use session::{answer, explain, load, timed};
 use std::error::Error;
 use std::time::{Duration, Instant};
 use tokio_postgres::Client;
 
-/// Orders of all tenants; `BENCH_ORDERS` for a quicker, lesser run.
-const ORDERS: u32 = 1_000_000;
-
 /// Runs of a query that a median takes at least.
 const LEAST_RUNS: usize = 3;
 
-const LOAD: &str = include_str!("rls/load.sql");
 const LOAD_SOURCES: &str = include_str!("views/load.sql");
 const QUERIES: &str = include_str!("views/queries.sql");
 
@@ -31,22 +26,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let cluster = Cluster::start_with("views", "shared_buffers = 1GB\nmax_wal_size = 8GB\nautovacuum = off");
     let database = cluster.database();
     let admin = database.admin().await;
-    let tenant = load(&admin).await?;
+    let tenant = load(&admin, LOAD_SOURCES).await?;
     let bound = connect(&tenant.analyst(&database, &admin, None).await).await;
     let path = measure(&bound).await?.publish()?;
     println!("\nwritten: {}", path.display());
     Ok(())
-}
-
-async fn load(admin: &Client) -> Result<Tenant, Box<dyn Error>> {
-    let orders = std::env::var("BENCH_ORDERS").ok().and_then(|orders| orders.parse().ok()).unwrap_or(ORDERS);
-    let begin = Instant::now();
-    admin.batch_execute(&format!("set bench.orders = {orders}; {LOAD}")).await?;
-    admin.batch_execute(LOAD_SOURCES).await?;
-    admin.batch_execute("vacuum analyze").await?;
-    println!("{orders} orders of 1000 tenants, loaded in {} s\n", begin.elapsed().as_secs());
-    let row = admin.query_one("select tenant_id, environment_id from bench.tenant where n = 1", &[]).await?;
-    Ok(Tenant { tenant_id: row.get(0), prod: row.get(1), test: row.get(1) })
 }
 
 async fn measure(bound: &Client) -> Result<Report, Box<dyn Error>> {

@@ -88,13 +88,13 @@ impl Dispatcher {
     /// Dispatches until `stop` says so; then waits for attempts under way, `grace` at most, settles what has
     /// ended and gives back the rest.
     pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>, grace: Duration) {
-        let mut helpers = tokio::task::JoinSet::new();
+        let mut tasks = tokio::task::JoinSet::new();
         for _ in 0..CONCURRENT_SETTLES {
             let this = Arc::clone(&self);
-            helpers.spawn(async move { this.settling.work(|reports, due| this.settled(reports, due)).await });
+            tasks.spawn(async move { this.settling.work(|reports, due| this.settled(reports, due)).await });
         }
         let this = Arc::clone(&self);
-        helpers.spawn(async move { this.renew_leases().await });
+        tasks.spawn(async move { this.renew_leases().await });
 
         let mut rings = self.doorbell.hear();
         while !*stop.borrow() {
@@ -110,7 +110,7 @@ impl Dispatcher {
             }
         }
         self.finish(grace).await;
-        helpers.abort_all();
+        tasks.abort_all();
     }
 
     /// Goes round the tenants with due work until nothing can be begun: nothing is due, or no slot is free. What ends

@@ -10,7 +10,7 @@ create function nexus.claim(
     rate_limit integer, job_id uuid, is_callback_timeout boolean, event_id uuid, entity_kind text, entity_id uuid,
     normalized_payload jsonb, domain_event_id uuid, event_type text, schema_version integer, entity_version bigint,
     dedupe_key text, changed text[], payload jsonb, event_created_at timestamptz, headers jsonb, retry jsonb,
-    payload_version integer, envelope text
+    envelope text
 )
 language plpgsql security definer
 set search_path to pg_catalog, nexus, pg_temp
@@ -98,7 +98,7 @@ begin
            coalesce(s.rate_limit, (f.definition ->> 'rate_limit')::integer), j.job_id, coalesce(j.status = 'awaiting_callback', false), coalesce(j.event_id, v.event_id),
            coalesce(j.entity_kind, v.entity_kind), coalesce(j.entity_id, v.entity_id), j.normalized_payload,
            v.domain_event_id, v.event_type, v.schema_version, v.entity_version, v.dedupe_key, v.changed, v.payload, v.created_at,
-           s.headers, s.retry, s.payload_version, s.envelope
+           s.headers, s.retry, s.envelope
     from nexus.delivery d
     join nexus.environment e on e.tenant_id = $1 and e.environment_id = d.environment_id
     left join nexus.job j on j.tenant_id = $1 and j.job_id = d.job_id

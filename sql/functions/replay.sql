@@ -33,17 +33,12 @@ declare
     known constant text[] := array['environment_id', 'event_ids', 'event_types', 'subscription_id', 'since', 'until',
                                    'outcome', 'rate', 'next_event_id', 'next_due_at'];
     rate integer := coalesce(($2 ->> 'rate')::integer, 100);
-    unknown text;
     types text[];
     chosen uuid[];
 begin
     perform nexus._require_platform($1);
-    select n into unknown from jsonb_object_keys($2) n where not n = any (known) order by n limit 1;
-    if unknown is not null then
-        raise invalid_parameter_value using
-            message = format('domain events cannot be chosen by "%s"', unknown),
-            hint = format('What they can be chosen by: %s.', array_to_string(known, ', ')), detail = '{"code": "NX403"}';
-    elsif $2 ? 'outcome' and $2 ->> 'outcome' is distinct from 'dead' then
+    perform nexus._require_known('domain events', $2, known);
+    if $2 ? 'outcome' and $2 ->> 'outcome' is distinct from 'dead' then
         raise invalid_parameter_value using
             message = 'the outcome that can be replayed is dead', detail = '{"code": "NX403", "path": "$.outcome"}';
     elsif rate not between 1 and 10000 then

@@ -10,17 +10,11 @@ as $$
 declare
     known constant text[] := array['environment_id', 'connector_id', 'connector_type', 'event_ids', 'status', 'since',
                                      'next_event_id'];
-    unknown text;
     chosen uuid[];
     outcome record;
 begin
     perform nexus._require_platform($1);
-    select n into unknown from jsonb_object_keys($2) n where not n = any (known) order by n limit 1;
-    if unknown is not null then
-        raise invalid_parameter_value using
-            message = format('events cannot be chosen by "%s"', unknown),
-            hint = format('What they can be chosen by: %s.', array_to_string(known, ', ')), detail = '{"code": "NX403"}';
-    end if;
+    perform nexus._require_known('events', $2, known);
     if $3 not between 0 and 10000 then
         raise invalid_parameter_value using
             message = format('max_events is %s; one call reads from 0 to 10000 events', $3), detail = '{"code": "NX403"}';

@@ -110,3 +110,19 @@ begin
 end;
 $$;
 comment on function nexus._refuse_name(text, text) is 'Refuses a name that something of the environment has, as its constraint did.';
+
+create function nexus._require_known(things text, filter jsonb, known text[]) returns void
+language plpgsql immutable
+set search_path to pg_catalog, nexus, pg_temp
+as $$
+declare
+    unknown text := (select n from jsonb_object_keys($2) n where not n = any ($3) order by n limit 1);
+begin
+    if unknown is not null then
+        raise invalid_parameter_value using
+            message = format('%s cannot be chosen by "%s"', $1, unknown),
+            hint = format('What they can be chosen by: %s.', array_to_string($3, ', ')), detail = '{"code": "NX403"}';
+    end if;
+end;
+$$;
+comment on function nexus._require_known(text, jsonb, text[]) is 'Refuses a filter of things by what they cannot be chosen by.';

@@ -92,19 +92,8 @@ pub fn repair(client: &mut SpiClient<'_>, batch: &Batch, birth_ids: &[Uuid]) -> 
     let records = record::of_entities(client, batch.tenant_id, &entities)?;
     let policy = entity::policy_of(client, batch.tenant_id, &records)?;
     let mut standing = entity::standing(&records, &policy);
-    let mut changes: Vec<Change<'_>> = standing
-        .iter_mut()
-        .filter_map(|entity| {
-            Some(Change {
-                kind: entity.kind,
-                entity_id: entity.entity_id,
-                environment_id: entity.environment_id,
-                before: None,
-                after: entity.after.as_mut()?,
-                first_version: None,
-            })
-        })
-        .collect();
+    let mut changes: Vec<Change<'_>> =
+        standing.iter_mut().filter_map(|entity| entity.change(None)).collect();
     golden::resolve_references(client, batch.tenant_id, &mut changes)?;
     let versions = golden::repair(client, batch.tenant_id, &changes)?;
     standing.retain(|entity| versions.contains_key(&entity.entity_id));
@@ -244,14 +233,8 @@ fn write_golden(
     let mut changes: Vec<Change<'_>> = entities
         .iter_mut()
         .filter_map(|entity| {
-            Some(Change {
-                kind: entity.kind,
-                entity_id: entity.entity_id,
-                environment_id: entity.environment_id,
-                before: entity.before.as_ref(),
-                after: entity.after.as_mut()?,
-                first_version: ended.get(&entity.entity_id).map(|version| version + 1),
-            })
+            let first_version = ended.get(&entity.entity_id).map(|version| version + 1);
+            entity.change(first_version)
         })
         .collect();
     golden::resolve_references(client, tenant_id, &mut changes)?;

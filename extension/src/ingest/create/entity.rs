@@ -3,6 +3,7 @@
 use super::merge::Merge;
 use crate::error::{Result, internal};
 use crate::functions::{from_core, to_core};
+use crate::golden::Change;
 use crate::ingest::Batch;
 use crate::ingest::record::{self, Stored};
 use crate::{advisory, plan};
@@ -28,6 +29,20 @@ pub struct Entity {
     pub changed_by: Option<usize>,
     /// The entities that its records came from, beside itself.
     pub from: BTreeSet<Uuid>,
+}
+
+impl Entity {
+    /// What its golden row is to be, unless it is to go. The version that the row begins with, where that is not 1.
+    pub fn change(&mut self, first_version: Option<i64>) -> Option<Change<'_>> {
+        Some(Change {
+            kind: self.kind,
+            entity_id: self.entity_id,
+            environment_id: self.environment_id,
+            before: self.before.as_ref(),
+            after: self.after.as_mut()?,
+            first_version,
+        })
+    }
 }
 
 /// An entity's records, with what they say before and after.

@@ -7,9 +7,10 @@ use crate::instance::{self, Secrets};
 use crate::secrets::random;
 use crate::sql;
 use clap::Args;
-use nexus_core::envelope::signing_secret;
+use nexus_core::envelope::{SigningKey, signing_secret};
 use nexus_core::routing::SignatureVersion;
 use nexus_core::secret::Place;
+use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
 use std::fs;
 use tokio_postgres::types::Type;
@@ -156,6 +157,7 @@ impl CreateSubscription {
         let vault = context.vault()?;
         let (environment_id, environment) =
             context.environment(self.place.tenant, &self.place.environment).await?;
+        let options = json_argument("--options", &self.options)?;
         let subscription_id: Uuid = context
             .value(
                 sql::CREATE_SUBSCRIPTION,
@@ -166,11 +168,13 @@ impl CreateSubscription {
                     (&self.event_types, Type::TEXT_ARRAY),
                     (&self.description, Type::TEXT),
                     (&json!({}), Type::JSONB),
-                    (&json_argument("--options", &self.options)?, Type::JSONB),
+                    (&options, Type::JSONB),
                 ],
             )
             .await?;
-        let secret = signing_secret(SignatureVersion::V1, random()?);
+        // The function has refused what is no version.
+        let version = SignatureVersion::deserialize(&options["signature"]).unwrap_or_default();
+        let secret = signing_secret(version, random()?);
         let place = Place {
             tenant_id: self.place.tenant,
             owner_kind: "webhook_subscription",
@@ -178,7 +182,12 @@ impl CreateSubscription {
             name: SIGNING,
         };
         vault.put(&context.database, "", &place, secret.as_bytes(), 0.0).await?;
-        Ok(json!({ "subscription_id": subscription_id, "environment": environment, "secret": secret }))
+        let mut told = json!({ "subscription_id": subscription_id, "environment": environment });
+        match SigningKey::parse(&secret)?.public_key() {
+            Some(public_key) => told["public_key"] = public_key.into(),
+            None => told["secret"] = secret.into(),
+        }
+        Ok(told)
     }
 }
 
