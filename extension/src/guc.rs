@@ -53,6 +53,16 @@ pub fn register() {
     );
 }
 
+/// The tenant a gateway acts for, as set.
+pub fn tenant_id() -> Option<CString> {
+    TENANT_ID.get()
+}
+
+/// The environment a gateway acts for, as set.
+pub fn environment_id() -> Option<CString> {
+    ENVIRONMENT_ID.get()
+}
+
 /// Whether this session's ingest wakes dispatchers by itself.
 pub fn rings_doorbell() -> bool {
     DOORBELL.get()

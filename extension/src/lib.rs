@@ -8,7 +8,7 @@
 #![allow(clippy::result_large_err)]
 
 mod advisory;
-mod binding;
+mod caller;
 mod error;
 mod functions;
 mod golden;
@@ -31,13 +31,12 @@ pub extern "C-unwind" fn _PG_init() {
 
 // Who may do what.
 extension_sql_file!("../../sql/functions/create_roles.sql", name = "create_roles");
+extension_sql_file!("../../sql/functions/require.sql", name = "require", requires = ["create_roles"]);
 extension_sql_file!(
-    "../../sql/functions/current_tenant.sql",
-    name = "current_tenant",
-    requires = ["create_roles"]
+    "../../sql/functions/audit.sql",
+    name = "audit",
+    requires = ["require", caller::_is_gateway]
 );
-extension_sql_file!("../../sql/functions/require.sql", name = "require", requires = ["current_tenant"]);
-extension_sql_file!("../../sql/functions/audit.sql", name = "audit", requires = ["require"]);
 extension_sql_file!("../../sql/functions/bind_role.sql", name = "bind_role", requires = ["audit"]);
 
 // Configuration.

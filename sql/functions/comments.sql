@@ -6,8 +6,18 @@ comment on function nexus.migrate() is
     'Creates and upgrades the tables, sets owners, policies and grants; the migrations applied. For superusers, after CREATE EXTENSION, ALTER EXTENSION UPDATE and a restore.';
 comment on function nexus._pending_migrations() is 'How many migrations this build has that the database has not.';
 comment on function nexus.uuid_v7() is 'A new UUIDv7: in the order of time, without a sequence.';
-comment on function nexus._bound_id(text) is
-    'The id in the name of the group with this prefix that the login role holds: nexus_t_<tenant id>, or nexus_e_<environment id>; null if it holds none. Two are an error.';
+comment on function nexus.current_tenant_id() is
+    'The tenant this session may see: by the binding of its login role (a group nexus_t_<tenant id>); for the gateway, by the setting nexus.tenant_id.';
+comment on function nexus.current_environment_id() is
+    'The one environment this session may see (by a group nexus_e_<environment id>), or null for all of its tenant''s.';
+comment on function nexus._session_is(text) is 'Whether the login role is a member of this nexus role, or a superuser.';
+comment on function nexus._is_gateway() is
+    'Whether a gateway asks, which has checked signatures and keys. A superuser may do the same, and has checked nothing.';
+comment on function nexus._require_secured() is
+    'Refuses to run in a definer function whose owner bypasses row-level security.';
+comment on function nexus._require_role(text[]) is
+    'Refuses unless the login is a member of one of these nexus roles, or a superuser.';
+comment on function nexus._require_tenant(uuid) is 'Refuses unless the session may act for the tenant: bound to it, gateway, admin or superuser.';
 comment on function nexus.birth_id(uuid, uuid, uuid, text, text) is
     'The id of a source''s record by tenant, environment, connector, kind and external id: source_record.birth_id.';
 comment on function nexus.normalize(text, text, bytea) is

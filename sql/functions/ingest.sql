@@ -1,7 +1,8 @@
 -- The way in. The work is Rust's nexus._ingest_batch; what stands here is the one exception block around it.
 
--- The plans are kept from the first call on, when the tables may be empty and unanalyzed: they must be the
--- ones that stay right, by index and not by scan.
+-- The plans are kept from the first call on, when the tables may be empty and unanalyzed, and for tenants that were not
+-- there when they were: they must be the ones that stay right, by index and not by scan, and not for a tenant that is
+-- taken to have no rows.
 create function nexus.ingest_batch(
     tenant_id uuid, connector_ids uuid[], headers jsonb[], bodies bytea[], received_at timestamptz[], traceparents text[]
 ) returns table (status text, event_id uuid, trace_id text, duplicate_of uuid, reason text)
@@ -10,6 +11,7 @@ set search_path to pg_catalog, nexus, pg_temp
 set enable_seqscan to off
 set enable_hashjoin to off
 set enable_mergejoin to off
+set plan_cache_mode to force_generic_plan
 as $$
 declare
     size constant integer := coalesce(cardinality(connector_ids), 0);

@@ -7,8 +7,8 @@ set search_path to pg_catalog, nexus, pg_temp
 as $$
 declare
     thing record;
-    for_tenants constant text[] := array['current_tenant_id', 'current_environment_id', '_current_id', '_bound_id',
-        '_session_is', '_require_secured', '_require_role', '_require_tenant', 'ingest', 'ingest_batch', 'export_tenant',
+    for_tenants constant text[] := array['current_tenant_id', 'current_environment_id', '_session_is',
+        '_require_secured', '_require_role', '_require_tenant', 'ingest', 'ingest_batch', 'export_tenant',
         'erase_customer', 'normalize', 'trace', 'read_domain_events', 'explain_routing', 'effective_settings',
         '_flow_refusal', '_flow_settings', '_connector_settings', '_manifest_version', '_platform_setting', 'field_lineage',
         'birth_id', 'uuid_v7', 'merge', 'unmerge', 'rebuild', 'provenance', '_provenance', 'current_entity', 'entity_at', 'history',

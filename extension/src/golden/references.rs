@@ -13,12 +13,11 @@ use std::sync::LazyLock;
 use uuid::Uuid;
 
 const RESOLVE: &str = "
-    select r.id, coalesce(s.entity_id, t.entity_id)
-    from unnest($2::uuid[]) as r(id)
-    left join nexus.source_record s on s.tenant_id = $1 and s.birth_id = r.id
-    left join nexus.source_record_alias a on a.tenant_id = $1 and a.alias_id = r.id
-    left join nexus.source_record t on t.tenant_id = $1 and t.birth_id = a.birth_id
-    where coalesce(s.entity_id, t.entity_id) is not null";
+    select r.id, coalesce(
+        (select s.entity_id from nexus.source_record s where s.tenant_id = $1 and s.birth_id = r.id),
+        (select (select s.entity_id from nexus.source_record s where s.tenant_id = $1 and s.birth_id = a.birth_id)
+         from nexus.source_record_alias a where a.tenant_id = $1 and a.alias_id = r.id))
+    from unnest($2) as r(id)";
 
 /// A place for an alias that nobody has claimed yet. It makes whoever claims it wait for us, and then see the
 /// rows that refer to it.

@@ -22,9 +22,9 @@ const CLAIM_KEYS: &str = "
     select c.event_id from claimed c";
 
 const STANDING_KEYS: &str = "
-    select r.place, k.event_id
-    from (select unnest($2) as connector_id, unnest($3) as key, unnest($4) as place) r
-    join nexus.idempotency_key k on k.tenant_id = $1 and k.connector_id = r.connector_id and k.key_sha256 = r.key";
+    select r.place, (select k.event_id from nexus.idempotency_key k
+                     where k.tenant_id = $1 and k.connector_id = r.connector_id and k.key_sha256 = r.key)
+    from (select unnest($2) as connector_id, unnest($3) as key, unnest($4) as place) r";
 
 pub fn run(client: &mut SpiClient<'_>, batch: &mut Batch) -> Result<()> {
     let mut first: HashMap<(Uuid, [u8; 32]), Uuid> = HashMap::new();

@@ -37,8 +37,9 @@ const ENQUEUE: &str = "
         insert into nexus.job (tenant_id, job_id, environment_id, flow_id, event_id, trace_id, entity_kind, entity_id,
                                birth_id, normalized_payload, created_at, updated_at)
         select $1, r.job_id, r.environment_id, r.flow_id, r.event_id, r.trace_id, r.entity_kind, r.entity_id,
-               r.birth_id, coalesce(r.document, s.document), now(), now()
-        from r join nexus.source_record s on s.tenant_id = $1 and s.birth_id = r.birth_id
+               r.birth_id, coalesce(r.document, (select s.document from nexus.source_record s
+                                                 where s.tenant_id = $1 and s.birth_id = r.birth_id)), now(), now()
+        from r
     )
     insert into nexus.delivery (tenant_id, delivery_id, environment_id, kind, destination_id, job_id, trace_id, due_at, created_at)
     select $1, r.delivery_id, r.environment_id, 'job', r.flow_id, r.job_id, r.trace_id, now(), now() from r";
