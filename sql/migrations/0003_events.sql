@@ -74,7 +74,6 @@ create table nexus.source_record (
     is_deleted          boolean not null,
     created_at          timestamptz not null,
     updated_at          timestamptz not null,
-    primary key (tenant_id, birth_id),
     constraint source_record_external_id_length check (length(external_id) between 1 and 255)
 ) with (fillfactor = 85);
 comment on table nexus.source_record is
@@ -96,6 +95,8 @@ comment on column nexus.source_record.tombstone is 'The latest delete, in the fo
 comment on column nexus.source_record.is_deleted is 'The latest claim of this source is that the record is gone.';
 comment on column nexus.source_record.event_id is 'The event that carried the latest claim: where the values come from that group_stamps does not name.';
 create index source_record_entity_id_idx on nexus.source_record (tenant_id, entity_id);
+-- Last, because of indexes that look equally cheap, as all do while a table is empty, the planner takes the newest.
+alter table nexus.source_record add primary key (tenant_id, birth_id);
 
 create table nexus.fetch_request (
     tenant_id        uuid not null,
@@ -145,13 +146,14 @@ create unique index reprocessing_open_idx on nexus.reprocessing (tenant_id, conn
 create table nexus.source_record_alias (
     tenant_id uuid not null,
     alias_id  uuid not null,
-    birth_id  uuid,
-    primary key (tenant_id, alias_id)
+    birth_id  uuid
 );
 comment on table nexus.source_record_alias is
     'Other ids under which a source refers to its record, such as a variant''s inventory item. alias_id is derived like birth_id; birth_id is null while something refers to an alias that no record has claimed.';
 -- What refers to a record by an alias of it follows when the record moves to another entity.
 create index source_record_alias_birth_id_idx on nexus.source_record_alias (tenant_id, birth_id);
+-- Last, because of indexes that look equally cheap, as all do while a table is empty, the planner takes the newest.
+alter table nexus.source_record_alias add primary key (tenant_id, alias_id);
 
 create table nexus.activity_log (
     tenant_id       uuid not null,

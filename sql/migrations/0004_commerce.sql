@@ -33,7 +33,6 @@ create table nexus.customer (
     deleted_at          timestamptz,
     created_at          timestamptz not null,
     updated_at          timestamptz not null,
-    primary key (tenant_id, customer_id),
     constraint customer_customer_type_known check (customer_type in ('person', 'company', 'unknown')),
     constraint customer_email_kind_known check (email_kind in ('personal', 'role', 'relay', 'placeholder')),
     constraint customer_default_currency_form check (default_currency ~ '^[A-Z]{3}$')
@@ -61,6 +60,8 @@ create index customer_email_key_idx on nexus.customer (tenant_id, email_key);
 create index customer_created_at_idx on nexus.customer (tenant_id, environment_id, created_at, customer_id);
 create statistics nexus.customer_environment (dependencies) on tenant_id, environment_id from nexus.customer;
 create index customer_updated_at_idx on nexus.customer (tenant_id, updated_at);
+-- Last, because of indexes that look equally cheap, as all do while a table is empty, the planner takes the newest.
+alter table nexus.customer add primary key (tenant_id, customer_id);
 
 create table nexus.customer_address (
     tenant_id           uuid not null,
@@ -296,6 +297,8 @@ create table nexus.sales_order (
     base_currency      text,
     base_total_amount  numeric,
     ordered_at         timestamptz,
+    -- A column and no expression: below row-level security an index is used only where nothing has to be computed.
+    ordered_on         date generated always as ((ordered_at at time zone 'UTC')::date) stored,
     cancelled_at       timestamptz,
     closed_at          timestamptz,
     cancel_reason      text,
@@ -313,7 +316,6 @@ create table nexus.sales_order (
     deleted_at         timestamptz,
     created_at         timestamptz not null,
     updated_at         timestamptz not null,
-    primary key (tenant_id, sales_order_id),
     constraint sales_order_order_status_known check (order_status in ('draft', 'pending', 'confirmed', 'on_hold', 'completed', 'cancelled', 'unknown')),
     constraint sales_order_financial_status_known check (financial_status in ('pending', 'authorized', 'partially_paid', 'paid', 'partially_refunded', 'refunded', 'voided', 'failed', 'unknown')),
     constraint sales_order_fulfillment_status_known check (fulfillment_status in ('unfulfilled', 'in_progress', 'on_hold', 'partially_fulfilled', 'fulfilled', 'delivered', 'partially_returned', 'returned', 'cancelled', 'unknown')),
@@ -341,6 +343,7 @@ comment on column nexus.sales_order.total_amount is 'What the buyer was to pay, 
 comment on column nexus.sales_order.refunded_amount is 'Paid back so far, positive.';
 comment on column nexus.sales_order.base_currency is 'The shop''s own currency, ISO 4217.';
 comment on column nexus.sales_order.base_total_amount is 'total_amount in base_currency.';
+comment on column nexus.sales_order.ordered_on is 'The day of ordered_at in UTC.';
 comment on column nexus.sales_order.closed_at is 'When the source considered it done.';
 comment on column nexus.sales_order.email is 'The buyer''s, as written on the order.';
 comment on column nexus.sales_order.billing_address is 'As on the order.';
@@ -357,9 +360,12 @@ create index sales_order_customer_id_idx on nexus.sales_order (tenant_id, custom
 create index sales_order_customer_birth_id_idx on nexus.sales_order (tenant_id, customer_birth_id);
 create index sales_order_order_number_key_idx on nexus.sales_order (tenant_id, order_number_key);
 create index sales_order_ordered_at_idx on nexus.sales_order (tenant_id, ordered_at);
+create index sales_order_ordered_on_idx on nexus.sales_order (tenant_id, ordered_on);
 create index sales_order_created_at_idx on nexus.sales_order (tenant_id, environment_id, created_at, sales_order_id);
 create statistics nexus.sales_order_environment (dependencies) on tenant_id, environment_id from nexus.sales_order;
 create index sales_order_updated_at_idx on nexus.sales_order (tenant_id, updated_at);
+-- Last, because of indexes that look equally cheap, as all do while a table is empty, the planner takes the newest.
+alter table nexus.sales_order add primary key (tenant_id, sales_order_id);
 
 create table nexus.sales_order_line (
     tenant_id                uuid not null,
@@ -428,7 +434,6 @@ create table nexus.fulfillment (
     deleted_at           timestamptz,
     created_at           timestamptz not null,
     updated_at           timestamptz not null,
-    primary key (tenant_id, fulfillment_id),
     constraint fulfillment_status_known check (status in ('pending', 'in_progress', 'shipped', 'delivered', 'cancelled', 'failed', 'unknown'))
 ) with (fillfactor = 85);
 comment on table nexus.fulfillment is 'What left, or is to leave, for the buyer.';
@@ -447,6 +452,8 @@ comment on column nexus.fulfillment.created_at is 'When Nexus first wrote it.';
 comment on column nexus.fulfillment.updated_at is 'When Nexus last changed it.';
 create index fulfillment_sales_order_id_idx on nexus.fulfillment (tenant_id, sales_order_id);
 create index fulfillment_location_birth_id_idx on nexus.fulfillment (tenant_id, location_birth_id);
+-- Last, because of indexes that look equally cheap, as all do while a table is empty, the planner takes the newest.
+alter table nexus.fulfillment add primary key (tenant_id, fulfillment_id);
 
 create table nexus.fulfillment_line (
     tenant_id                    uuid not null,
@@ -495,7 +502,6 @@ create table nexus.refund (
     deleted_at           timestamptz,
     created_at           timestamptz not null,
     updated_at           timestamptz not null,
-    primary key (tenant_id, refund_id),
     constraint refund_currency_form check (currency ~ '^[A-Z]{3}$')
 ) with (fillfactor = 85);
 comment on table nexus.refund is 'Money given back, and what came back for it.';
@@ -513,6 +519,8 @@ comment on column nexus.refund.deleted_at is 'When every source had deleted it; 
 comment on column nexus.refund.created_at is 'When Nexus first wrote it.';
 comment on column nexus.refund.updated_at is 'When Nexus last changed it.';
 create index refund_sales_order_id_idx on nexus.refund (tenant_id, sales_order_id);
+-- Last, because of indexes that look equally cheap, as all do while a table is empty, the planner takes the newest.
+alter table nexus.refund add primary key (tenant_id, refund_id);
 
 create table nexus.refund_line (
     tenant_id                    uuid not null,

@@ -19,10 +19,6 @@ alter table nexus.connector_type add category text generated always as (manifest
 comment on column nexus.connector_type.category is
     'What such a system is for, as its manifest says: shop, marketplace, erp (accounting too) or payment; null where it does not say.';
 
--- A column and no expression: below row-level security an index is used only where nothing has to be computed.
-alter table nexus.sales_order add ordered_on date generated always as ((ordered_at at time zone 'UTC')::date) stored;
-comment on column nexus.sales_order.ordered_on is 'The day of ordered_at in UTC.';
-create index sales_order_ordered_on_idx on nexus.sales_order (tenant_id, ordered_on);
 create index source_record_siblings_idx on nexus.source_record (tenant_id, kind, entity_id) where has_siblings;
 
 create view nexus.v_entity_source with (security_invoker = true) as
