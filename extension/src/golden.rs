@@ -3,7 +3,7 @@
 mod references;
 mod statements;
 
-pub use references::{Alias, move_references, put_aliases, reference_columns, resolve_references};
+pub use references::{Alias, move_references, reference_columns, resolve_references};
 pub use statements::sql_type;
 
 use crate::error::{Result, internal};
@@ -168,8 +168,8 @@ fn written(rows: SpiTupleTable<'_>) -> Result<Vec<(Uuid, i64)>> {
 }
 
 const LAST_VERSIONS: &str = "
-    select v.entity_id, max(v.entity_version) from nexus.domain_event v
-    where v.tenant_id = $1 and v.entity_id = any ($2) group by v.entity_id";
+    select c.old_entity_id, max(c.old_entity_version) from nexus.entity_change c
+    where c.tenant_id = $1 and c.old_entity_id = any ($2) group by c.old_entity_id";
 
 /// The versions that entities which were there before ended with.
 pub fn last_versions(

@@ -85,6 +85,15 @@ struct Told {
     external_id: String,
     entity_id: Uuid,
     result: &'static str,
+    /// The trace that has the domain event, where a later request of the batch changed the entity as well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    emitted_in_trace: Option<String>,
+}
+
+impl Told {
+    fn has_changed(&self) -> bool {
+        matches!(self.result, "created" | "changed" | "deleted")
+    }
 }
 
 /// A batch of one tenant.

@@ -39,21 +39,24 @@ comment on column nexus.entity_link.a is 'The birth_id of the record with the le
 create index entity_link_b_idx on nexus.entity_link (tenant_id, b);
 
 create table nexus.entity_change (
-    tenant_id        uuid not null,
-    entity_change_id uuid not null,
-    environment_id   uuid not null,
-    kind             text not null,
-    birth_id         uuid not null,
-    old_entity_id    uuid not null,
-    new_entity_id    uuid not null,
-    because          jsonb not null,
-    actor            text not null,
-    event_id         uuid,
-    changed_at       timestamptz not null default now(),
-    is_settled       boolean not null default true,
+    tenant_id          uuid not null,
+    entity_change_id   uuid not null,
+    environment_id     uuid not null,
+    kind               text not null,
+    birth_id           uuid not null,
+    old_entity_id      uuid not null,
+    new_entity_id      uuid not null,
+    old_entity_version bigint,
+    because            jsonb not null,
+    actor              text not null,
+    event_id           uuid,
+    changed_at         timestamptz not null default now(),
+    is_settled         boolean not null default true,
     primary key (tenant_id, entity_change_id)
 );
 comment on table nexus.entity_change is 'Every time a source record came to contribute to another entity than before.';
+comment on column nexus.entity_change.old_entity_version is
+    'The version that the old entity ended with, where no record contributes to it any more: should it come back, it goes on from there.';
 comment on column nexus.entity_change.because is
     'What joins the record to its entity now: {"a", "b", "key_type", "key_value"} each, or {"a", "b", "link": "must"}; empty where it stands alone.';
 comment on column nexus.entity_change.event_id is 'The event whose claims led to it; null where a person did.';

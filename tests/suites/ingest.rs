@@ -251,6 +251,63 @@ async fn stock_finds_its_variant_whichever_comes_first() {
 }
 
 #[tokio::test]
+async fn a_change_that_a_later_one_of_its_batch_told_of_names_that_trace() {
+    let client = session().await;
+    let tenant = Tenant::create(&client).await;
+    let shop = tenant.connector(&client, "shopify").await;
+    let id = fresh_id();
+    let created = shopify("orders/create", &shopify_order(id, minute(0)), minute(0));
+    let updated =
+        shopify("orders/updated", &with(&shopify_order(id, minute(1)), "note", json!("gift")), minute(1));
+    let batch = [(shop.connector_id, &created), (shop.connector_id, &updated)];
+    let ingested = ingest_batch(&client, tenant.tenant_id, &batch).await.unwrap();
+    let [first, last] = [0, 1].map(|place: usize| ingested[place].trace_id.clone().unwrap());
+
+    let sql = "select t.detail ->> 'emitted_in_trace' from nexus.trace($1, $2) t
+               where t.stage = 'create' and t.detail ->> 'kind' = 'sales_order'";
+    let told_in = async |trace: &String| {
+        client.query_one(sql, &[&tenant.tenant_id, trace]).await.unwrap().get::<_, Option<String>>(0)
+    };
+    assert_eq!((told_in(&first).await, told_in(&last).await), (Some(last.clone()), None));
+    let emitted = "select count(*) from nexus.trace($1, $2) t
+                   where t.outcome = 'emitted' and t.detail ->> 'entity_kind' = 'sales_order'";
+    let emitted: i64 = client.query_one(emitted, &[&tenant.tenant_id, &last]).await.unwrap().get(0);
+    assert_eq!(emitted, 1);
+}
+
+#[tokio::test]
+async fn batches_that_claim_what_the_other_refers_to_do_not_block_each_other() {
+    let (one, other) = (session().await, session().await);
+    let tenant = Tenant::create(&one).await;
+    let shop = tenant.connector(&one, "shopify").await;
+    let product = |id| {
+        let mut product = shopify_product(id, minute(1));
+        // Else its number would have both batches wait for each other before.
+        product["variants"][0]["barcode"] = Value::Null;
+        shopify("products/create", &product, minute(1))
+    };
+    let stock = |id| shopify("inventory_levels/update", &shopify_stock(id, 7, minute(2)), minute(2));
+    const ROUNDS: i64 = 25;
+    for _ in 0..ROUNDS {
+        let (a, b) = (fresh_id(), fresh_id());
+        let batches = [[product(a), stock(b)], [product(b), stock(a)]];
+        let [first, second] =
+            batches.each_ref().map(|batch| [(shop.connector_id, &batch[0]), (shop.connector_id, &batch[1])]);
+        let (first, second) = tokio::join!(
+            ingest_batch(&one, tenant.tenant_id, &first),
+            ingest_batch(&other, tenant.tenant_id, &second)
+        );
+        for ingested in first.unwrap().into_iter().chain(second.unwrap()) {
+            assert_eq!(ingested.status, "accepted", "{ingested:?}");
+        }
+    }
+    let joined = "select count(*) from nexus.inventory_level i
+                  join nexus.product_variant v using (tenant_id, product_variant_id) where i.tenant_id = $1";
+    let joined: i64 = one.query_one(joined, &[&tenant.tenant_id]).await.unwrap().get(0);
+    assert_eq!(joined, 2 * ROUNDS, "all stock finds its variant");
+}
+
+#[tokio::test]
 async fn a_line_that_an_update_leaves_out_is_gone() {
     let client = session().await;
     let tenant = Tenant::create(&client).await;

@@ -188,3 +188,21 @@ async fn a_login_lists_its_own_bindings_and_acts_under_its_own_name() {
     let row = analyst.query_one(written, &[&customer_id]).await.unwrap();
     assert_eq!((row.get::<_, String>(0), row.get::<_, Option<Uuid>>(1)), (login, Some(environment_id)));
 }
+
+#[tokio::test]
+async fn a_new_session_of_a_gateway_sees_its_tenant_by_a_parallel_plan_too() {
+    let admin = DATABASE.admin().await;
+    let acme = Data::create(&admin).await;
+    let gateway = connect(&DATABASE.gateway_url).await;
+    // As a gateway begins: nothing has called a function of the library in this session yet.
+    let scope = format!(
+        "begin; set local nexus.tenant_id = '{}'; set local parallel_setup_cost = 0; set local parallel_tuple_cost = 0;
+         set local min_parallel_table_scan_size = 0; set local enable_indexscan = off;
+         set local enable_indexonlyscan = off; set local enable_bitmapscan = off",
+        acme.tenant.tenant_id
+    );
+    gateway.batch_execute(&scope).await.unwrap();
+    assert_eq!(orders_seen(&gateway).await, 2);
+    let plan = gateway.query("explain select count(*) from nexus.sales_order", &[]).await.unwrap();
+    assert!(plan.iter().any(|row| row.get::<_, String>(0).contains("Parallel")), "{plan:?}");
+}

@@ -8,7 +8,7 @@ use nexus_core::canonical::{Field, FieldType, KINDS, Kind};
 use pgrx::Uuid as PgUuid;
 use pgrx::spi::SpiClient;
 use serde_json::{Map, Value};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::LazyLock;
 use uuid::Uuid;
 
@@ -19,26 +19,29 @@ const RESOLVE: &str = "
          from nexus.source_record_alias a where a.tenant_id = $1 and a.alias_id = r.id))
     from unnest($2) as r(id)";
 
-/// A place for an alias that nobody has claimed yet. It makes whoever claims it wait for us, and then see the
-/// rows that refer to it.
-const AWAIT_ALIASES: &str = "
-    insert into nexus.source_record_alias (tenant_id, alias_id)
-    select $1, r.id from unnest($2::uuid[]) as r(id) order by r.id
+/// A row for every alias that we claim or refer to, without a record where nobody has claimed it yet: whoever claims
+/// it then waits for us, and sees the rows that refer to it.
+const PLACE_ALIASES: &str = "
+    insert into nexus.source_record_alias (tenant_id, alias_id, birth_id)
+    select $1, r.* from (select unnest($2) as alias_id, unnest($3) as birth_id) r order by r.alias_id
     on conflict (tenant_id, alias_id) do nothing";
 
-/// The same where the place was there before: several may hold it, and whoever claims it waits for all of them.
-const HOLD_ALIASES: &str = "
-    select a.alias_id from nexus.source_record_alias a
-    where a.tenant_id = $1 and a.alias_id = any ($2) order by a.alias_id for share";
+/// The rows, locked one by one in the order of `$2`: for us alone those that we claim, and together with others who
+/// refer to it those that we refer to.
+const LOCK_ALIASES: &str = "
+    select coalesce(c.alias_id, f.alias_id), coalesce(c.birth_id, f.birth_id)
+    from (select unnest($2) as alias_id, unnest($3) is not null as is_claimed) r
+    left join lateral (
+        select a.alias_id, a.birth_id from nexus.source_record_alias a
+        where a.tenant_id = $1 and a.alias_id = r.alias_id and r.is_claimed for no key update) c on true
+    left join lateral (
+        select a.alias_id, a.birth_id from nexus.source_record_alias a
+        where a.tenant_id = $1 and a.alias_id = r.alias_id and not r.is_claimed for share) f on true";
 
-const PUT_ALIASES: &str = "
-    with put as (
-        insert into nexus.source_record_alias as a (tenant_id, alias_id, birth_id)
-        select $1, r.alias_id, r.birth_id from unnest($2::uuid[], $3::uuid[]) as r(alias_id, birth_id) order by r.alias_id
-        on conflict (tenant_id, alias_id) do update set birth_id = excluded.birth_id
-        where a.birth_id is distinct from excluded.birth_id
-        returning a.alias_id)
-    select p.alias_id from put p";
+const CLAIM_ALIASES: &str = "
+    insert into nexus.source_record_alias (tenant_id, alias_id, birth_id)
+    select $1, r.* from (select unnest($2) as alias_id, unnest($3) as birth_id) r order by r.alias_id
+    on conflict (tenant_id, alias_id) do update set birth_id = excluded.birth_id";
 
 /// A record claims an alias.
 #[derive(Clone, Copy)]
@@ -48,33 +51,15 @@ pub struct Alias {
     pub entity_id: Uuid,
 }
 
-/// Claims aliases for records; those that were not theirs yet.
-pub fn put_aliases(client: &mut SpiClient<'_>, tenant_id: Uuid, aliases: &[Alias]) -> Result<Vec<Alias>> {
-    // Two records of one batch may name the same alias; one statement writes a row once. The last one has it.
-    let mut claimed: HashMap<Uuid, Alias> = aliases.iter().map(|alias| (alias.alias_id, *alias)).collect();
-    if claimed.is_empty() {
-        return Ok(Vec::new());
-    }
-    let arguments = [
-        from_core(tenant_id).into(),
-        column(claimed.values(), |alias| from_core(alias.alias_id)),
-        column(claimed.values(), |alias| from_core(alias.birth_id)),
-    ];
-    let mut moved = Vec::new();
-    for row in plan::run(client, PUT_ALIASES, &arguments)? {
-        let alias_id = row.get::<PgUuid>(1).map_err(internal)?;
-        moved.extend(alias_id.and_then(|alias_id| claimed.remove(&to_core(alias_id))));
-    }
-    Ok(moved)
-}
-
-/// Gives every `<name>_birth_id` of the changes its `<name>_id`: the golden entity that record contributes to,
-/// or the birth id itself where the record has not been seen.
+/// Claims aliases for records, and gives every `<name>_birth_id` of the changes its `<name>_id`: the golden entity
+/// that record contributes to, or the birth id itself where the record has not been seen. Returns the aliases that
+/// others may refer to as somebody else's.
 pub fn resolve_references(
     client: &mut SpiClient<'_>,
     tenant_id: Uuid,
     changes: &mut [Change<'_>],
-) -> Result<()> {
+    claimed: &[Alias],
+) -> Result<Vec<Alias>> {
     let mut named = HashSet::new();
     let mut may_be_alias = HashSet::new();
     for change in changes.iter_mut() {
@@ -86,21 +71,55 @@ pub fn resolve_references(
             None
         });
     }
-    if named.is_empty() {
-        return Ok(());
-    }
     let mut found = resolve(client, tenant_id, named.iter().copied())?;
-    let unseen: Vec<Uuid> = may_be_alias.into_iter().filter(|id| !found.contains_key(id)).collect();
-    if !unseen.is_empty() {
-        for text in [AWAIT_ALIASES, HOLD_ALIASES] {
-            plan::run(client, text, &[from_core(tenant_id).into(), column(&unseen, |id| from_core(*id))])?;
-        }
-        found.extend(resolve(client, tenant_id, unseen.into_iter())?);
-    }
+    let unseen = may_be_alias.into_iter().filter(|id| !found.contains_key(id)).collect();
+    let moved = hold_aliases(client, tenant_id, claimed, &unseen)?;
+    // A statement of its own: it sees what the locks waited for.
+    found.extend(resolve(client, tenant_id, unseen.into_iter())?);
     for change in changes.iter_mut() {
         for_each_reference(change, |_, birth_id| Some(found.get(&birth_id).copied().unwrap_or(birth_id)));
     }
-    Ok(())
+    Ok(moved)
+}
+
+/// Claims aliases, and keeps others from claiming those that we refer to before we are done; those claimed that had
+/// been another record's, or nobody's though referred to.
+///
+/// Batches that claim what the other refers to wait for each other and never in a circle: rows are made before any is
+/// locked, both in the order of their ids, and nobody waits for the lock of a row that is being made.
+fn hold_aliases(
+    client: &mut SpiClient<'_>,
+    tenant_id: Uuid,
+    claimed: &[Alias],
+    referred_to: &HashSet<Uuid>,
+) -> Result<Vec<Alias>> {
+    // Two records of one batch may name the same alias: the last one has it.
+    let claimed: HashMap<Uuid, Alias> = claimed.iter().map(|alias| (alias.alias_id, *alias)).collect();
+    let all: BTreeSet<Uuid> = claimed.keys().chain(referred_to).copied().collect();
+    if all.is_empty() {
+        return Ok(Vec::new());
+    }
+    let arguments = || {
+        let claimant = |id: &Uuid| claimed.get(id).map(|alias| from_core(alias.birth_id));
+        [from_core(tenant_id).into(), column(&all, |id| from_core(*id)), column(&all, claimant)]
+    };
+    plan::run(client, PLACE_ALIASES, &arguments())?;
+    let mut moved: Vec<Alias> = Vec::new();
+    for row in plan::run(client, LOCK_ALIASES, &arguments())? {
+        let alias_id = row.get::<PgUuid>(1).map_err(internal)?.map(to_core);
+        let birth_id = row.get::<PgUuid>(2).map_err(internal)?.map(to_core);
+        let alias = alias_id.and_then(|alias_id| claimed.get(&alias_id));
+        moved.extend(alias.filter(|alias| birth_id != Some(alias.birth_id)));
+    }
+    if !moved.is_empty() {
+        let arguments = [
+            from_core(tenant_id).into(),
+            column(&moved, |alias| from_core(alias.alias_id)),
+            column(&moved, |alias| from_core(alias.birth_id)),
+        ];
+        plan::run(client, CLAIM_ALIASES, &arguments)?;
+    }
+    Ok(moved)
 }
 
 fn resolve(
@@ -109,6 +128,10 @@ fn resolve(
     ids: impl Iterator<Item = Uuid>,
 ) -> Result<HashMap<Uuid, Uuid>> {
     let mut found = HashMap::new();
+    let mut ids = ids.peekable();
+    if ids.peek().is_none() {
+        return Ok(found);
+    }
     for row in plan::run(client, RESOLVE, &[from_core(tenant_id).into(), column(ids, from_core)])? {
         if let (Some(id), Some(entity_id)) =
             (row.get::<PgUuid>(1).map_err(internal)?, row.get::<PgUuid>(2).map_err(internal)?)

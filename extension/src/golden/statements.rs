@@ -72,10 +72,17 @@ fn statements(kind: &'static Kind) -> Statements {
         list(&columns, |name, _| format!("golden.\"{name}\"")),
         list(&columns, |name, _| format!("excluded.\"{name}\"")),
     );
-    let tables = kind.children.map(|children| children.table).into_iter().chain([kind.name]);
-    let remove = tables
-        .map(|table| format!("delete from nexus.{table} t where t.tenant_id = $1 and t.{id} = any ($2)"))
-        .collect();
+    let remove_from =
+        |table| format!("delete from nexus.{table} t where t.tenant_id = $1 and t.{id} = any ($2)");
+    // The moves of its records say that it is gone, and keep its version as long as there are versions to tell apart.
+    let remove_entity = format!(
+        "with gone as ({} returning t.{id}, t.entity_version)
+         update nexus.entity_change c set old_entity_version = g.entity_version from gone g
+         where c.tenant_id = $1 and c.old_entity_id = g.{id}",
+        remove_from(table)
+    );
+    let children = kind.children.map(|children| remove_from(children.table));
+    let remove = children.into_iter().chain([remove_entity]).collect();
     let (upsert, repair) = (upsert(""), upsert(&is_other));
     let children = kind.children.map(|children| child_statements(kind, children));
     Statements { kind, columns, upsert, repair, children, remove }

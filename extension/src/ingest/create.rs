@@ -70,6 +70,7 @@ pub fn join_and_write(
     let mut entities = entity::changed_by(client, batch, &merges)?;
     let versions = write_golden(client, batch.tenant_id, &merges, &mut entities)?;
     emit::run(client, batch, &entities, &versions)?;
+    note_traces(batch, &entities);
     fetch::run(client, batch)?;
     route::enqueue(client, batch, flows, &changes)?;
     Ok(entities.len())
@@ -93,7 +94,7 @@ pub fn repair(client: &mut SpiClient<'_>, batch: &Batch, birth_ids: &[Uuid]) -> 
     let policy = entity::policy_of(client, batch.tenant_id, &records)?;
     let mut standing = entity::standing(&records, &policy);
     let mut changes: Vec<Change<'_>> = standing.iter_mut().filter_map(|entity| entity.change(None)).collect();
-    golden::resolve_references(client, batch.tenant_id, &mut changes)?;
+    golden::resolve_references(client, batch.tenant_id, &mut changes, &[])?;
     let versions = golden::repair(client, batch.tenant_id, &changes)?;
     standing.retain(|entity| versions.contains_key(&entity.entity_id));
     emit::run(client, batch, &standing, &versions)?;
@@ -171,6 +172,7 @@ fn note(batch: &mut Batch, merges: &mut BTreeMap<Uuid, Merge>) -> Vec<Changed> {
                 external_id: stored.external_id.clone(),
                 entity_id: stored.entity_id,
                 result,
+                emitted_in_trace: None,
             });
             changes.extend(heard.map(|Heard { document, flows }| Changed {
                 place,
@@ -186,6 +188,20 @@ fn note(batch: &mut Batch, merges: &mut BTreeMap<Uuid, Merge>) -> Vec<Changed> {
         request.results.sort_by_key(|told| told.number);
     }
     changes
+}
+
+/// Notes on the requests whose change was told of together with a later one's where it was told of.
+fn note_traces(batch: &mut Batch, entities: &[Entity]) {
+    let last = |entity: &Entity| Some((entity.entity_id, entity.changed_by?));
+    let last: HashMap<Uuid, usize> = entities.iter().filter_map(last).collect();
+    for place in 0..batch.requests.len() {
+        let mut results = std::mem::take(&mut batch.requests[place].results);
+        for told in results.iter_mut().filter(|told| told.has_changed()) {
+            let other = last.get(&told.entity_id).filter(|last| **last != place);
+            told.emitted_in_trace = other.map(|last| batch.requests[*last].trace.trace_id.clone());
+        }
+        batch.requests[place].results = results;
+    }
 }
 
 /// Who resolves a reference while its record moves to another entity would write down where it was.
@@ -222,7 +238,6 @@ fn write_golden(
             aliases.push(Alias { alias_id, birth_id: *birth_id, entity_id: *entity_id });
         }
     }
-    let moved = golden::put_aliases(client, tenant_id, &aliases)?;
     let gone = entities.iter().filter(|entity| entity.after.is_none());
     golden::remove(client, tenant_id, gone.map(|entity| (entity.kind, entity.entity_id)))?;
     // One that comes back goes on counting where it ended: consumers drop what is older than what they have.
@@ -236,7 +251,7 @@ fn write_golden(
             entity.change(first_version)
         })
         .collect();
-    golden::resolve_references(client, tenant_id, &mut changes)?;
+    let moved = golden::resolve_references(client, tenant_id, &mut changes, &aliases)?;
     let versions = golden::write(client, tenant_id, &changes)?;
     golden::move_references(client, tenant_id, &moved)?;
     let moved: Vec<&Stored> =

@@ -144,8 +144,7 @@ fn explain(batch: &mut Batch, flows: &Flows, changes: &[Changed]) {
         if changes.iter().any(|change| change.place == request.place) {
             continue;
         }
-        let has_changed = |told: &Told| matches!(told.result, "created" | "changed" | "deleted");
-        request.no_job = Some(if !request.results.iter().any(has_changed) {
+        request.no_job = Some(if !request.results.iter().any(Told::has_changed) {
             "nothing changed: the claims were known, or older than what is known"
         } else if flows.0.is_empty() {
             "the tenant has no active flow"
