@@ -38,7 +38,7 @@ pub fn register() {
     GucRegistry::define_bool_guc(
         c"nexus.doorbell",
         c"Whether ingest wakes dispatchers when it commits.",
-        c"An empty NOTIFY on nexus_doorbell. Gateways turn it off: they ring once for many batches.",
+        c"By nexus.ring_doorbell(), if one sleeps. Gateways turn it off: they ring once for many batches.",
         &DOORBELL,
         GucContext::Userset,
         GucFlags::default(),

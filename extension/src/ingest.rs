@@ -16,6 +16,7 @@ use crate::error::{Result, internal};
 use crate::functions::{from_core, to_core};
 use crate::guc;
 use crate::instant::of_timestamptz;
+use crate::plan;
 use nexus_core::canonical::Document;
 use nexus_core::connector::Connector;
 use nexus_core::error::{Code, Error};
@@ -167,7 +168,7 @@ fn _ingest_batch(
         create::run(client, &mut batch)?;
         log::run(client, &batch, is_verified)?;
         if guc::rings_doorbell() && !is_verified {
-            client.update("notify nexus_doorbell", None, &[]).map_err(internal)?;
+            plan::run(client, "select nexus.ring_doorbell()", &[])?;
         }
         Ok(())
     })?;

@@ -76,6 +76,7 @@ extension_sql_file!(
 );
 
 // The way in.
+extension_sql_file!("../../sql/functions/doorbell.sql", name = "doorbell", requires = ["create_roles"]);
 extension_sql_file!("../../sql/functions/ingest.sql", name = "ingest", requires = ["require"]);
 extension_sql_file!("../../sql/functions/settings.sql", name = "settings", requires = ["audit"]);
 extension_sql_file!("../../sql/functions/reprocess.sql", name = "reprocess", requires = ["audit"]);

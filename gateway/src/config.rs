@@ -137,6 +137,9 @@ pub struct Given {
     /// How often a stream sends a heartbeat, and how long its client may take nothing, in seconds [default: 15]
     #[arg(long, env = "NEXUS_STREAM_HEARTBEAT_SECONDS")]
     pub stream_heartbeat_seconds: Option<u32>,
+    /// How often the dispatcher looks for work of which no doorbell told, in seconds [default: 1]
+    #[arg(long, env = "NEXUS_POLL_SECONDS")]
+    pub poll_seconds: Option<u32>,
     /// How long a delivery stays with a dispatcher that is not heard of, in seconds [default: 60]
     #[arg(long, env = "NEXUS_LEASE_SECONDS")]
     pub lease_seconds: Option<u32>,
@@ -183,6 +186,7 @@ pub struct Settings {
     /// 0: no limit.
     pub streams_per_tenant: usize,
     pub stream_heartbeat: Duration,
+    pub poll: Duration,
     pub lease: Duration,
     pub shutdown: Duration,
     pub log: LogFormat,
@@ -222,6 +226,7 @@ impl Given {
             destination_slots: self.destination_slots.or(other.destination_slots),
             streams_per_tenant: self.streams_per_tenant.or(other.streams_per_tenant),
             stream_heartbeat_seconds: self.stream_heartbeat_seconds.or(other.stream_heartbeat_seconds),
+            poll_seconds: self.poll_seconds.or(other.poll_seconds),
             lease_seconds: self.lease_seconds.or(other.lease_seconds),
             shutdown_seconds: self.shutdown_seconds.or(other.shutdown_seconds),
             log: self.log.or(other.log),
@@ -300,6 +305,7 @@ impl Given {
                 "NEXUS_STREAM_HEARTBEAT_SECONDS",
                 self.stream_heartbeat_seconds.unwrap_or(15),
             )?,
+            poll: some_seconds("NEXUS_POLL_SECONDS", self.poll_seconds.unwrap_or(1))?,
             lease: some_seconds("NEXUS_LEASE_SECONDS", self.lease_seconds.unwrap_or(60))?,
             shutdown: Duration::from_secs(self.shutdown_seconds.unwrap_or(20)),
             log: self.log.unwrap_or(LogFormat::Text),
@@ -349,7 +355,7 @@ impl Settings {
             LogFormat::Text => "text",
             LogFormat::Json => "json",
         };
-        let settings: [(&str, Option<toml::Value>); 27] = [
+        let settings: [(&str, Option<toml::Value>); 28] = [
             ("database_url", self.database_url.as_ref().map(|url| masked_url(url).into())),
             ("database_ca_file", self.database_ca_file.as_ref().map(path)),
             ("listen_url", self.listen_url.as_ref().map(|url| masked_url(url).into())),
@@ -373,6 +379,7 @@ impl Settings {
             ("destination_slots", Some(number(self.destination_slots))),
             ("streams_per_tenant", Some(number(self.streams_per_tenant))),
             ("stream_heartbeat_seconds", Some(seconds(self.stream_heartbeat))),
+            ("poll_seconds", Some(seconds(self.poll))),
             ("lease_seconds", Some(seconds(self.lease))),
             ("shutdown_seconds", Some(seconds(self.shutdown))),
             ("log", Some(log.into())),

@@ -92,16 +92,21 @@ impl Target {
             .map_err(|error| StartError::settings(format!("no connection pool: {error}")))
     }
 
-    /// Listens on the doorbell's channel and calls `rung` for each ring, until the connection ends.
-    pub async fn listen(&self, rung: impl Fn()) -> Result<(), tokio_postgres::Error> {
+    /// Listens on the doorbell's channel and calls `rung` for each ring, until the connection ends; `attend` may use
+    /// the session meanwhile.
+    pub async fn listen(
+        &self,
+        rung: impl Fn(),
+        attend: impl AsyncFnOnce(&Client) -> Result<(), tokio_postgres::Error>,
+    ) -> Result<(), tokio_postgres::Error> {
         match &self.tls {
             Some(tls) => {
                 let (client, connection) = self.config.connect(tls.clone()).await?;
-                run_listener(client, connection, rung).await
+                run_listener(client, connection, rung, attend).await
             }
             None => {
                 let (client, connection) = self.config.connect(NoTls).await?;
-                run_listener(client, connection, rung).await
+                run_listener(client, connection, rung, attend).await
             }
         }
     }
@@ -111,6 +116,7 @@ async fn run_listener<S, T>(
     client: Client,
     mut connection: tokio_postgres::Connection<S, T>,
     rung: impl Fn(),
+    attend: impl AsyncFnOnce(&Client) -> Result<(), tokio_postgres::Error>,
 ) -> Result<(), tokio_postgres::Error>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
@@ -126,9 +132,7 @@ where
     };
     let listening = async {
         client.batch_execute(sql::LISTEN).await?;
-        // What was rung before we listened is found by looking once.
-        rung();
-        std::future::pending().await
+        attend(&client).await
     };
     tokio::select! {
         ended = messages => ended,

@@ -31,12 +31,25 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_postgres::types::{Json, Type};
 use uuid::Uuid;
 
-/// Correct without the doorbell: due retries and what others queued are found by looking.
-const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// Between two looks while there is something to find, so that a claim finds more than the last one left.
+const PAUSE: Duration = Duration::from_millis(5);
+/// Looks in a row that found something, after which the dispatcher is awake: it looks by itself, and need not be rung for.
+const FINDS: u32 = 3;
 /// Tenants claimed for between two looks at who has due work.
 const TENANTS_AT_A_TIME: usize = 64;
 const CONCURRENT_CLAIMS: usize = 4;
 const CONCURRENT_SETTLES: usize = 2;
+
+/// What a look for due deliveries came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    /// Nothing that could be begun.
+    Nothing,
+    /// Something, and all that could be begun was.
+    Some,
+    /// No slot is free. What ends later rings, where it makes room.
+    Full,
+}
 
 /// What a dispatcher needs.
 pub struct Dispatcher {
@@ -50,6 +63,8 @@ pub struct Dispatcher {
     /// The beginning of callback URLs.
     public_url: String,
     lease: Duration,
+    /// Correct without the doorbell: due retries and what others queued are found by looking.
+    poll: Duration,
     /// Attempts at a time to one destination.
     per_destination: i32,
     desk: Mutex<Desk>,
@@ -78,6 +93,7 @@ impl Dispatcher {
             worker,
             public_url: settings.public_url.clone(),
             lease: settings.lease,
+            poll: settings.poll,
             per_destination: i32::try_from(slots.per_destination).unwrap_or(i32::MAX),
             desk: Mutex::new(Desk::new(slots)),
             has_room: Notify::new(),
@@ -97,32 +113,39 @@ impl Dispatcher {
         tasks.spawn(async move { this.renew_leases().await });
 
         let mut rings = self.doorbell.hear();
+        let mut finds = 0;
         while !*stop.borrow() {
-            let wait = self.desk().waits(Instant::now().into_std()).unwrap_or(POLL_INTERVAL);
+            let found = self.look(&stop).await.unwrap_or_else(|error| {
+                tracing::debug!(%error, "nothing could be claimed");
+                Found::Nothing
+            });
+            finds = if found == Found::Some { finds + 1 } else { 0 };
+            self.doorbell.dispatcher_sleeps(found != Found::Full && finds < FINDS);
+            if found == Found::Some {
+                sleep(PAUSE).await;
+                continue;
+            }
+            let wait = self.desk().waits(Instant::now().into_std()).unwrap_or(self.poll);
             tokio::select! {
                 () = rings.rung() => {}
                 () = self.has_room.notified() => {}
-                () = sleep(wait.min(POLL_INTERVAL)) => {}
-                _ = stop.wait_for(|stopped| *stopped) => break,
-            }
-            if let Err(error) = self.claim_what_is_due(&stop).await {
-                tracing::debug!(%error, "nothing could be claimed");
+                () = sleep(wait.min(self.poll)) => {}
+                _ = stop.wait_for(|stopped| *stopped) => {}
             }
         }
+        self.doorbell.dispatcher_sleeps(false);
         self.finish(grace).await;
         tasks.abort_all();
     }
 
-    /// Goes round the tenants with due work until nothing can be begun: nothing is due, or no slot is free. What ends
-    /// later rings, where it makes room.
-    async fn claim_what_is_due(self: &Arc<Self>, stop: &watch::Receiver<bool>) -> Result<(), Error> {
-        // Whose turn was in this round: they come again when all have had theirs.
+    /// Goes once round the tenants with due work, and begins as much as there are slots for.
+    async fn look(self: &Arc<Self>, stop: &watch::Receiver<bool>) -> Result<Found, Error> {
         let mut had_their_turn: Vec<Uuid> = Vec::new();
-        let mut begun = 0;
+        let mut found = Found::Nothing;
         while !*stop.borrow() {
             let free = self.desk().free();
             if free == 0 {
-                return Ok(());
+                return Ok(Found::Full);
             }
             let most = free.min(TENANTS_AT_A_TIME);
             let parameters = &[
@@ -142,19 +165,15 @@ impl Dispatcher {
                     |error| tracing::warn!(%error, "a tenant's deliveries could not be claimed"),
                 );
                 for delivery in claimed.unwrap_or_default() {
-                    begun += 1;
+                    found = Found::Some;
                     self.start(delivery);
                 }
             }
             if are_all {
-                if begun == 0 {
-                    return Ok(());
-                }
-                begun = 0;
-                had_their_turn.clear();
+                break;
             }
         }
-        Ok(())
+        Ok(found)
     }
 
     async fn claim(&self, tenant_id: Uuid, slots: usize) -> Result<Vec<Claimed>, Error> {

@@ -1,7 +1,7 @@
 //! The doorbell: it says that there may be work, never which.
 //!
-//! A dispatcher looks at the database when it rings and every second besides, so a ring that is lost costs a
-//! second and no delivery.
+//! A dispatcher looks at the database when it rings and every second besides. For others it is rung only while one of
+//! them sleeps: docs/adr/0007-a-doorbell-for-sleepers.md says how, and why nobody is left asleep.
 
 use crate::db::{Database, Target};
 use crate::error::Chain;
@@ -10,9 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
+use tokio_postgres::Client;
 
-/// NOTIFY takes a lock on the whole instance at commit, so it is sent this seldom, however much comes in.
+/// Others are rung for this seldom, however much comes in.
 const RING_INTERVAL: Duration = Duration::from_millis(10);
+/// How long one who falls asleep waits before it asks once more whether all know.
+const NAP_FIRST: Duration = Duration::from_millis(2);
+const NAP_LAST: Duration = Duration::from_millis(100);
 const RECONNECT_FIRST: Duration = Duration::from_millis(500);
 const RECONNECT_LAST: Duration = Duration::from_secs(30);
 
@@ -22,6 +26,20 @@ pub struct Doorbell {
     /// How often it has rung.
     here: watch::Sender<u64>,
     elsewhere: Notify,
+    sleepers: watch::Sender<Sleepers>,
+}
+
+/// Who in this process sleeps, and wants to hear what others do.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Sleepers {
+    dispatcher: bool,
+    streams: bool,
+}
+
+impl Sleepers {
+    fn are_any(&self) -> bool {
+        self.dispatcher || self.streams
+    }
 }
 
 /// What somebody who waits hears of the doorbell.
@@ -56,15 +74,32 @@ impl Doorbell {
         Rings(rings)
     }
 
-    /// Rings for other processes, for ever: one empty NOTIFY for all rings of an interval.
+    /// Whether the dispatcher sleeps until it is rung for. Awake, it looks by itself; when it says that it sleeps it
+    /// need not look first, since it is rung for once when everybody knows.
+    pub fn dispatcher_sleeps(&self, sleeps: bool) {
+        self.set_sleepers(|sleepers| sleepers.dispatcher = sleeps);
+    }
+
+    /// Whether there are streams that wait for events.
+    pub fn streams_sleep(&self, sleep: bool) {
+        self.set_sleepers(|sleepers| sleepers.streams = sleep);
+    }
+
+    fn set_sleepers(&self, change: impl FnOnce(&mut Sleepers)) {
+        self.sleepers.send_if_modified(|sleepers| {
+            let before = *sleepers;
+            change(sleepers);
+            before != *sleepers
+        });
+    }
+
+    /// Rings for other processes, for ever: once for all rings of an interval, and only if one of them sleeps.
     pub async fn ring_elsewhere(&self, database: &Database) {
         loop {
             self.elsewhere.notified().await;
-            if let Ok(client) = database.client().await
-                && let Err(error) = client.batch_execute(sql::NOTIFY).await
-            {
+            if let Err(error) = database.rows(sql::RING_DOORBELL, &[]).await {
                 // They poll as well.
-                tracing::debug!(error = %Chain(&error), "the doorbell was not rung for others");
+                tracing::debug!(%error, "the doorbell was not rung for others");
             }
             sleep(RING_INTERVAL).await;
         }
@@ -76,10 +111,13 @@ impl Doorbell {
         loop {
             let heard = std::sync::atomic::AtomicBool::new(false);
             let ended = target
-                .listen(|| {
-                    heard.store(true, std::sync::atomic::Ordering::Relaxed);
-                    self.ring_here();
-                })
+                .listen(
+                    || self.ring_here(),
+                    async |client| {
+                        heard.store(true, std::sync::atomic::Ordering::Relaxed);
+                        self.attend(client).await
+                    },
+                )
                 .await;
             if heard.into_inner() {
                 wait = RECONNECT_FIRST;
@@ -96,4 +134,34 @@ impl Doorbell {
             wait = (wait * 2).min(RECONNECT_LAST);
         }
     }
+
+    /// Tells others whether somebody here sleeps, by a listening session, for as long as it stands.
+    async fn attend(&self, session: &Client) -> Result<(), tokio_postgres::Error> {
+        let mut sleepers = self.sleepers.subscribe();
+        // What was rung before we listened is found by looking once.
+        self.ring_here();
+        // The sender is ours, so it is there.
+        while sleepers.wait_for(Sleepers::are_any).await.is_ok() {
+            let (mut is_asleep, mut nap) = (false, NAP_FIRST);
+            loop {
+                is_asleep = is_asleep || ask(session, sql::FALL_ASLEEP).await?;
+                let is_known = is_asleep && ask(session, sql::IS_KNOWN_ASLEEP).await?;
+                // What was written by those who did not know is there now, or by the next time.
+                self.ring_here();
+                if is_known {
+                    break;
+                }
+                sleep(nap).await;
+                nap = (nap * 2).min(NAP_LAST);
+            }
+            if sleepers.wait_for(|sleepers| !sleepers.are_any()).await.is_ok() {
+                ask(session, sql::WAKE_UP).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn ask(session: &Client, question: &str) -> Result<bool, tokio_postgres::Error> {
+    session.query_typed(question, &[]).await?.first().map_or(Ok(false), |row| row.try_get(0))
 }

@@ -73,8 +73,8 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
     }
     background.spawn(outbox::watch(database.clone()));
     let streams = Streams::new(database.clone(), Arc::clone(&configuration), stop.clone(), &settings);
-    let (feeding, rings) = (Arc::clone(&streams), doorbell.hear());
-    background.spawn(async move { feeding.feed(rings).await });
+    let (feeding, heard) = (Arc::clone(&streams), Arc::clone(&doorbell));
+    background.spawn(async move { feeding.feed(&heard).await });
     let dispatcher = if settings.roles.contains(&Role::Dispatcher) {
         let dispatcher = Dispatcher::new(
             database.clone(),

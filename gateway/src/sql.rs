@@ -38,10 +38,16 @@ pub const FOLLOW_MOVES: &str = "select nexus.follow_moves()";
 pub const INGEST_BATCH: &str = "select r.status, r.event_id, r.trace_id, r.duplicate_of, r.reason
     from (select set_config('nexus.doorbell', 'off', true) as doorbell) s
     cross join lateral nexus.ingest_batch(case s.doorbell when 'off' then $1 end, $2, $3, $4, $5, $6) r";
-/// Rings for the dispatchers of other processes.
-pub const NOTIFY: &str = "notify nexus_doorbell";
+/// Rings for other processes, if one sleeps.
+pub const RING_DOORBELL: &str = "select nexus.ring_doorbell()";
 /// Hears it.
 pub const LISTEN: &str = "listen nexus_doorbell";
+/// Asks to be rung for.
+pub const FALL_ASLEEP: &str = "select nexus.fall_asleep()";
+/// Whether all who work know of it.
+pub const IS_KNOWN_ASLEEP: &str = "select nexus.is_known_asleep()";
+/// Asks not to be rung for any more.
+pub const WAKE_UP: &str = "select nexus.wake_up()";
 
 /// Tenants with deliveries due, without those of $2.
 pub const DUE_TENANTS: &str = "select tenant_id from nexus.due_tenants($1, $2)";

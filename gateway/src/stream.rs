@@ -15,7 +15,7 @@ use crate::auth::Caller;
 use crate::configuration::Live;
 use crate::db::Database;
 use crate::error::Error;
-use crate::listen::Rings;
+use crate::listen::Doorbell;
 use crate::shutdown::Stop;
 use crate::{metrics, sql};
 use axum::extract::ws::WebSocket;
@@ -153,14 +153,17 @@ impl Streams {
     }
 
     /// Reads what streams wait for, for ever.
-    pub async fn feed(&self, mut rings: Rings) {
+    pub async fn feed(&self, doorbell: &Doorbell) {
+        let mut rings = doorbell.hear();
         // The latest cursor at which all feeds had everything.
         let mut latest: Option<Cursor> = None;
         let mut told_at = Instant::now();
         loop {
             let joined = self.joined.notified();
             if self.outboxes().is_empty() {
+                doorbell.streams_sleep(false);
                 joined.await;
+                doorbell.streams_sleep(true);
             } else if latest.is_some() {
                 tokio::select! {
                     () = rings.rung() => {}

@@ -7,7 +7,7 @@ mod attempt;
 mod catalogue;
 mod party;
 mod rest;
-mod session;
+pub mod session;
 mod sql;
 mod statements;
 mod twins;
@@ -166,6 +166,7 @@ async fn a_pooled_connection_leaves_nothing_for_others() {
     let kept = Session::open(&pooler.url_of(&other.analyst)).await.ask("execute left_plan").await;
     assert_eq!(kept.failure, None, "{kept:?}");
     // Doorbells tell that there is work, and not whose.
+    admin.execute("select nexus.fall_asleep()", &[]).await.unwrap();
     let mut listener = Session::open(&own.analyst).await;
     let channels = format!("listen nexus_doorbell; listen \"{}\"", other.tenant.tenant_id);
     assert_eq!(listener.ask(&channels).await.failure, None);
