@@ -57,20 +57,23 @@ async fn who_falls_asleep_knows_of_transactions_that_do_not_ring() {
     until("a session's end is waking up", async || !ask(&writer, "ring_doorbell").await).await;
 }
 
-/// Writers beside each other and a dispatcher that falls asleep between their webhooks, again and again: each waits for
-/// what it wrote to be delivered, and the next look is an hour away.
+/// Writers beside each other keep a dispatcher awake, and it falls asleep while the last of them commit, again and
+/// again. Nothing rings after them, and its next look is an hour away.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_webhook_is_slept_through() {
     let database = SHARED.database();
     let (api, _dispatcher) = (api(&database), dispatcher(&database, "256"));
-    let write = async |number: u64| {
+    // Of tenants of their own, so that they do not wait for each other's rows.
+    let begin = async || {
         let (site, sink) = (Site::create(&database, &api).await, Sink::start().await);
         site.subscribe(&sink, &["order.created"]).await;
-        let mut random = Random::new(number);
-        let mut written = 0;
-        for _ in 0..40 {
-            for _ in 0..=random.below(3) {
-                written += 1;
+        (site, sink)
+    };
+    let writers = join_all((0..4).map(|_| begin())).await;
+    let mut random = Random::new(6);
+    for round in 1..=60 {
+        let write = async |number: usize, (site, sink): &(Site<'_>, Sink), rest: u64| {
+            for _ in 0..3 {
                 if number % 2 == 0 {
                     assert_eq!(site.send(&order()).await.status, 202);
                     continue;
@@ -78,13 +81,15 @@ async fn no_webhook_is_slept_through() {
                 // By SQL the transaction goes on for a while after the doorbell.
                 site.admin.batch_execute("begin").await.unwrap();
                 accept(&site.admin, &site.shop, &order()).await;
-                let rest = format!("select pg_sleep({}); commit", random.below(20) as f64 / 1000.0);
+                let rest = format!("select pg_sleep({}); commit", rest as f64 / 1000.0);
                 site.admin.batch_execute(&rest).await.unwrap();
             }
-            sink.wait_for("/webhooks", written).await;
-        }
-    };
-    join_all((0..6).map(write)).await;
+            sink.wait_for("/webhooks", 3 * round).await;
+        };
+        let rests: Vec<u64> = writers.iter().map(|_| random.below(30)).collect();
+        join_all(writers.iter().enumerate().zip(rests).map(|((n, writer), rest)| write(n, writer, rest)))
+            .await;
+    }
 }
 
 #[tokio::test]
