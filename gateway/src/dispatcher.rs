@@ -179,14 +179,16 @@ impl Dispatcher {
     async fn claim(&self, tenant_id: Uuid, slots: usize) -> Result<Vec<Claimed>, Error> {
         let slots = i32::try_from(slots).unwrap_or(i32::MAX);
         let lease = self.lease.as_secs_f64();
-        let room = Json(self.desk().room(tenant_id, Instant::now().into_std()));
+        let room = self.desk().room(tenant_id, Instant::now().into_std());
+        let (attempts, as_of) = (Json(room.attempts), Json(room.as_of));
         let parameters = &[
             (&tenant_id as _, Type::UUID),
             (&self.worker as _, Type::TEXT),
             (&slots as _, Type::INT4),
             (&lease as _, Type::FLOAT8),
             (&self.per_destination as _, Type::INT4),
-            (&room as _, Type::JSONB),
+            (&attempts as _, Type::JSONB),
+            (&as_of as _, Type::JSONB),
         ];
         let rows = self.database.rows(sql::CLAIM, parameters).await?;
         let read = |row| {

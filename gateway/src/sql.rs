@@ -53,10 +53,10 @@ pub const WAKE_UP: &str = "select nexus.wake_up()";
 pub const DUE_TENANTS: &str = "select tenant_id from nexus.due_tenants($1, $2)";
 /// Leases some of a tenant's deliveries.
 pub const CLAIM: &str = "select delivery_id, environment_id, environment, kind, destination_id, attempt, former_attempts,
-        is_ordered, trace_id, url, definition, rate_limit, job_id, is_callback_timeout, event_id, entity_kind, entity_id,
+        is_ordered, trace_id, url, definition, destination_changed_at, rate_limit, job_id, is_callback_timeout, event_id, entity_kind, entity_id,
         normalized_payload, domain_event_id, event_type, schema_version, entity_version, dedupe_key, changed, payload,
         event_created_at, headers, retry, envelope
-    from nexus.claim($1, $2, $3, make_interval(secs => $4), $5, $6)";
+    from nexus.claim($1, $2, $3, make_interval(secs => $4), $5, $6, $7)";
 /// Reports attempts.
 pub const SETTLE: &str = "select nexus.settle($1, $2, $3)";
 /// Keeps leases while attempts run.

@@ -3,11 +3,11 @@
 -- however many rows are guessed at: that takes longer than running them.
 create function nexus.claim(
     tenant_id uuid, worker text, slots integer, lease interval default interval '60 seconds',
-    per_destination integer default null, room jsonb default '{}'
+    per_destination integer default null, room jsonb default '{}', as_of jsonb default '{}'
 ) returns table (
     delivery_id uuid, environment_id uuid, environment text, kind text, destination_id uuid, attempt integer,
     former_attempts integer, is_ordered boolean, trace_id text, created_at timestamptz, url text, definition jsonb,
-    rate_limit integer, job_id uuid, is_callback_timeout boolean, event_id uuid, entity_kind text, entity_id uuid,
+    destination_changed_at timestamptz, rate_limit integer, job_id uuid, is_callback_timeout boolean, event_id uuid, entity_kind text, entity_id uuid,
     normalized_payload jsonb, domain_event_id uuid, event_type text, schema_version integer, entity_version bigint,
     dedupe_key text, changed text[], payload jsonb, event_created_at timestamptz, headers jsonb, retry jsonb,
     envelope text
@@ -39,8 +39,9 @@ begin
                 where d.tenant_id = $1 and d.destination_id > p.id order by d.destination_id limit 1)
         from each_destination p where p.id is not null
     ), destination as (
-        -- Of one with a limited rate that the worker knows nothing of yet: one.
-        select p.id, coalesce(($6 ->> p.id::text)::integer,
+        -- Of one that was changed since, the worker knows nothing; of one with a limited rate that it knows nothing of: one.
+        select p.id, coalesce(case when ($7 ->> p.id::text)::timestamptz <> coalesce(s.updated_at, f.updated_at) then null
+                                   else ($6 ->> p.id::text)::integer end,
                               case when coalesce(s.rate_limit::text, f.definition ->> 'rate_limit') is not null then 1 end,
                               $5, $3) as room
         from each_destination p
@@ -95,7 +96,7 @@ begin
     select d.delivery_id, d.environment_id, e.name, d.kind, d.destination_id, d.attempt, d.former_attempts,
            d.ordering_key is not null, d.trace_id, d.created_at,
            coalesce(f.definition ->> 'execution_url', case when s.status <> 'disabled' then s.url end), f.definition,
-           coalesce(s.rate_limit, (f.definition ->> 'rate_limit')::integer), j.job_id, coalesce(j.status = 'awaiting_callback', false), coalesce(j.event_id, v.event_id),
+           coalesce(s.updated_at, f.updated_at), coalesce(s.rate_limit, (f.definition ->> 'rate_limit')::integer), j.job_id, coalesce(j.status = 'awaiting_callback', false), coalesce(j.event_id, v.event_id),
            coalesce(j.entity_kind, v.entity_kind), coalesce(j.entity_id, v.entity_id), j.normalized_payload,
            v.domain_event_id, v.event_type, v.schema_version, v.entity_version, v.dedupe_key, v.changed, v.payload, v.created_at,
            s.headers, s.retry, s.envelope
@@ -109,5 +110,5 @@ begin
     where d.tenant_id = $1 and d.delivery_id = any (claimed);
 end;
 $$;
-comment on function nexus.claim(uuid, text, integer, interval, integer, jsonb) is
-    'Leases up to so many due deliveries of one tenant to a worker, with all that is needed to send them: round robin over destinations, at most per_destination of each, or what room says for it ({"<destination_id>": 0} leaves one out). Of an entity''s ordered deliveries only the first.';
+comment on function nexus.claim(uuid, text, integer, interval, integer, jsonb, jsonb) is
+    'Leases up to so many due deliveries of one tenant to a worker, with all that is needed to send them: round robin over destinations, at most per_destination of each, or what room says for it ({"<destination_id>": 0} leaves one out); not heeded for one that was changed at another time than as_of says. Of an entity''s ordered deliveries only the first.';

@@ -19,6 +19,7 @@ use serde_json::Value;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
@@ -38,6 +39,8 @@ struct Kept {
 /// A request that came.
 #[derive(Debug, Clone)]
 pub struct Received {
+    /// When.
+    pub at: Instant,
     /// Where to.
     pub path: String,
     /// Its headers.
@@ -190,7 +193,7 @@ async fn receive(
         if reply.is_echo {
             reply.body = String::from_utf8_lossy(&bytes).into_owned();
         }
-        state.received.push(Received { path, headers, bytes });
+        state.received.push(Received { at: Instant::now(), path, headers, bytes });
         reply
     };
     if let Some(gate) = &reply.gate {

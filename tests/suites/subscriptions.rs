@@ -3,6 +3,7 @@
 mod definition;
 mod ordering;
 mod queue;
+mod rate_and_breaker;
 
 use crate::site;
 use jiff::{SignedDuration, Timestamp};

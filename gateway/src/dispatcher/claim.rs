@@ -32,6 +32,8 @@ pub struct Claimed {
     pub former_attempts: i32,
     /// Others of its entity wait for its end.
     pub is_ordered: bool,
+    /// When the flow or subscription was last changed; `None` when it is gone.
+    pub destination_changed_at: Option<Timestamp>,
     /// Attempts a second that its destination may be sent.
     pub rate_limit: Option<u32>,
     /// The trace it belongs to.
@@ -105,6 +107,7 @@ impl Claimed {
             attempt: row.try_get("attempt")?,
             former_attempts: row.try_get("former_attempts")?,
             is_ordered: row.try_get("is_ordered")?,
+            destination_changed_at: row.try_get("destination_changed_at")?,
             rate_limit: row.try_get::<_, Option<i32>>("rate_limit")?.and_then(|limit| limit.try_into().ok()),
             trace_id: row.try_get("trace_id")?,
             url: row.try_get("url")?,
@@ -118,6 +121,7 @@ impl Claimed {
             tenant_id: self.tenant_id,
             destination_id: self.destination_id,
             delivery_id: self.delivery_id,
+            destination_changed_at: self.destination_changed_at,
             rate_limit: self.rate_limit,
         }
     }

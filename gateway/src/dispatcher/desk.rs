@@ -5,6 +5,7 @@ mod bucket;
 
 use breaker::Breaker;
 use bucket::Bucket;
+use jiff::Timestamp;
 use nexus_core::retry::Health;
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
@@ -36,12 +37,24 @@ pub struct Held {
     pub tenant_id: Uuid,
     pub destination_id: Uuid,
     pub delivery_id: Uuid,
+    /// When its destination was last changed: what was found of it before says nothing any more.
+    pub destination_changed_at: Option<Timestamp>,
     /// Attempts a second that its destination may be sent.
     pub rate_limit: Option<u32>,
 }
 
+/// What may be started now for those of a tenant's destinations that something is known of.
+#[derive(Debug, Default)]
+pub struct Room {
+    /// Attempts, by destination.
+    pub attempts: BTreeMap<Uuid, usize>,
+    /// Those whose breaker is open, as of when: once they have been changed, they are not known any more.
+    pub as_of: BTreeMap<Uuid, Timestamp>,
+}
+
 #[derive(Debug, Default)]
 struct Destination {
+    changed_at: Option<Timestamp>,
     running: usize,
     breaker: Breaker,
     bucket: Option<Bucket>,
@@ -84,12 +97,15 @@ impl Desk {
         self.destinations.values().flat_map(HashMap::values).filter(|d| d.breaker.is_open()).count()
     }
 
-    /// What may be started now for those of a tenant's destinations that something is known of.
-    pub fn room(&mut self, tenant_id: Uuid, now: Instant) -> BTreeMap<Uuid, usize> {
-        let Some(destinations) = self.destinations.get_mut(&tenant_id) else { return BTreeMap::new() };
+    /// What may be started now for a tenant.
+    pub fn room(&mut self, tenant_id: Uuid, now: Instant) -> Room {
+        let Some(destinations) = self.destinations.get_mut(&tenant_id) else { return Room::default() };
         destinations.retain(|_, destination| !destination.is_as_new(now));
         let slots = self.slots.per_destination;
-        let room = destinations.iter().map(|(id, destination)| (*id, destination.room(slots, now))).collect();
+        let attempts = destinations.iter().map(|(id, destination)| (*id, destination.room(slots, now)));
+        let broken = destinations.iter().filter(|(_, destination)| destination.breaker.is_open());
+        let as_of = broken.filter_map(|(id, destination)| Some((*id, destination.changed_at?)));
+        let room = Room { attempts: attempts.collect(), as_of: as_of.collect() };
         if destinations.is_empty() {
             self.destinations.remove(&tenant_id);
         }
@@ -103,6 +119,10 @@ impl Desk {
         let destinations = self.destinations.entry(held.tenant_id).or_default();
         let destination = destinations.entry(held.destination_id).or_default();
         destination.running += 1;
+        if destination.changed_at != held.destination_changed_at {
+            destination.changed_at = held.destination_changed_at;
+            destination.breaker = Breaker::default();
+        }
         destination.bucket = held.rate_limit.map(|limit| {
             let mut bucket = destination.bucket.take().unwrap_or_default();
             bucket.take(limit, now);
@@ -121,7 +141,10 @@ impl Desk {
         };
         let had_none = destination.room(slots, now) == 0;
         destination.running = destination.running.saturating_sub(1);
-        destination.breaker.record(health, now);
+        // One that began before its destination was changed says nothing of what it is now.
+        if destination.changed_at == held.destination_changed_at {
+            destination.breaker.record(health, now);
+        }
         self.running = self.running.saturating_sub(1);
         was_full || (had_none && destination.room(slots, now) > 0)
     }
@@ -169,12 +192,13 @@ mod tests {
             tenant_id: TENANT,
             destination_id: Uuid::from_u128(destination),
             delivery_id: Uuid::from_u128(delivery),
+            destination_changed_at: Some(Timestamp::UNIX_EPOCH),
             rate_limit: None,
         }
     }
 
     fn room(desk: &mut Desk, destination: u128, now: Instant) -> Option<usize> {
-        desk.room(TENANT, now).get(&Uuid::from_u128(destination)).copied()
+        desk.room(TENANT, now).attempts.get(&Uuid::from_u128(destination)).copied()
     }
 
     #[test]
@@ -224,6 +248,24 @@ mod tests {
         assert_eq!(room(&mut desk, 1, now), Some(0), "and no second beside it");
         assert!(desk.finished(held(1, 99), Health::Up, now), "it is up: look for what waited");
         assert_eq!((desk.broken(), room(&mut desk, 1, now)), (0, None));
+    }
+
+    #[test]
+    fn a_destination_that_was_changed_is_not_held_to_what_it_was() {
+        let (mut desk, now) = (desk(), Instant::now());
+        let (old, slow) = (held(1, 1), held(1, 2));
+        let new = Held { destination_changed_at: Some(Timestamp::MAX), ..held(1, 3) };
+        desk.admit(slow, now);
+        while desk.broken() == 0 {
+            desk.admit(old, now);
+            desk.finished(old, Health::Down, now);
+        }
+        let as_of = desk.room(TENANT, now).as_of;
+        assert_eq!(as_of.into_iter().collect::<Vec<_>>(), [(old.destination_id, Timestamp::UNIX_EPOCH)]);
+        desk.admit(new, now);
+        assert_eq!((desk.broken(), room(&mut desk, 1, now)), (0, Some(0)), "its slots are those it had");
+        assert!(desk.finished(slow, Health::Down, now), "a slot is free");
+        assert!(desk.room(TENANT, now).as_of.is_empty(), "and the straggler's failure is not the new one's");
     }
 
     #[test]

@@ -321,6 +321,7 @@ mod tests {
             attempt: 1,
             former_attempts: 0,
             is_ordered: false,
+            destination_changed_at: None,
             rate_limit: None,
             trace_id: "0".repeat(32),
             url: Some("https://example.com/".to_owned()),

@@ -7,6 +7,13 @@ use std::collections::BTreeMap;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
+/// An event of an order, as `nexus._emit` takes it.
+pub fn event(environment_id: Uuid, entity_id: Uuid, version: i64) -> Value {
+    json!({ "domain_event_id": Uuid::now_v7(), "environment_id": environment_id, "event_type": "order.updated",
+            "dedupe_key": format!("{entity_id}:{version}"), "entity_kind": "sales_order", "entity_id": entity_id,
+            "entity_version": version, "changed": [], "payload": {}, "trace_id": "t" })
+}
+
 /// A tenant whose deliveries nobody makes: there is no gateway.
 struct Queue {
     admin: Client,
@@ -33,9 +40,7 @@ impl Queue {
     /// Emits events of one type about an entity, one transaction each, from a version on.
     async fn emit(&self, entity_id: Uuid, versions: std::ops::RangeInclusive<i64>) {
         for version in versions {
-            let event = json!([{ "domain_event_id": Uuid::now_v7(), "environment_id": self.tenant.prod,
-                "event_type": "order.updated", "dedupe_key": format!("{entity_id}:{version}"), "entity_kind": "sales_order",
-                "entity_id": entity_id, "entity_version": version, "changed": [], "payload": {}, "trace_id": "t" }]);
+            let event = json!([event(self.tenant.prod, entity_id, version)]);
             let sql = "select nexus._emit($1, $2)";
             self.admin.execute(sql, &[&self.tenant.tenant_id, &event]).await.unwrap();
         }

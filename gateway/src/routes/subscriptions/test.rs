@@ -47,6 +47,7 @@ pub async fn test(
         attempt: 1,
         former_attempts: 0,
         is_ordered: false,
+        destination_changed_at: None,
         rate_limit: None,
         trace_id: TraceContext::begin(Uuid::new_v4().into_bytes()).trace_id,
         url: subscription["url"].as_str().map(str::to_owned),
