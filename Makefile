@@ -42,6 +42,7 @@ bench-doorbell: ## Webhooks/s while a dispatcher listens, against without NOTIFY
 bench-dispatch: ## Deliveries/s, against graphile-worker and pg-boss (needs node and npm)
 bench-latency: ## From the 202 to the delivery at half load, against 5 ms and 25 ms
 bench-fairness: ## Deliveries of a tenant beside a slow one with 100,000 jobs, against alone
+bench-flood: ## Memory of a gateway that is sent more than its database takes, against its limits
 bench-held-snapshot: ## Deliveries/s under an open snapshot, against without
 bench-growth: ## Taking in and claiming at 5 million events, against at none
 

@@ -42,6 +42,6 @@ pub struct App {
     pub metrics: PrometheusHandle,
     /// How others reach the gateway, without a slash at its end.
     pub public_url: String,
-    /// How large a body may be, and how long it may take.
+    /// How large a body may be, how long it may take, and how much of all is held.
     pub body_limits: Limits,
 }

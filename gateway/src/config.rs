@@ -107,6 +107,9 @@ pub struct Given {
     /// How long a request's headers, and then its body, may take to arrive, in seconds; idle connections stay as long [default: 30]
     #[arg(long, env = "NEXUS_READ_SECONDS")]
     pub read_seconds: Option<u32>,
+    /// Connections that are served at a time; more wait to be accepted [default: 10000]
+    #[arg(long, env = "NEXUS_MAX_CONNECTIONS")]
+    pub max_connections: Option<usize>,
     /// Webhooks a second that one connector may send to this process, ten seconds' worth at once; 0: no limit [default: 5000]
     #[arg(long, env = "NEXUS_HOOK_RATE")]
     pub hook_rate: Option<u32>,
@@ -173,6 +176,8 @@ pub struct Settings {
     pub max_body_bytes: usize,
     /// For a request's headers, and for its body.
     pub read_timeout: Duration,
+    /// Connections that are served at a time.
+    pub max_connections: usize,
     /// Webhooks a second of one connector; 0: no limit.
     pub hook_rate: u32,
     /// Requests a second of one API key; 0: no limit.
@@ -216,6 +221,7 @@ impl Given {
             allow_private_targets: self.allow_private_targets.or(other.allow_private_targets),
             max_body_bytes: self.max_body_bytes.or(other.max_body_bytes),
             read_seconds: self.read_seconds.or(other.read_seconds),
+            max_connections: self.max_connections.or(other.max_connections),
             hook_rate: self.hook_rate.or(other.hook_rate),
             api_rate: self.api_rate.or(other.api_rate),
             tls_cert: self.tls_cert.or(other.tls_cert),
@@ -290,6 +296,7 @@ impl Given {
                 .map_err(|reason| StartError::settings(format!("NEXUS_ALLOW_PRIVATE_TARGETS: {reason}")))?,
             max_body_bytes: self.max_body_bytes.unwrap_or(1 << 20),
             read_timeout: some_seconds("NEXUS_READ_SECONDS", self.read_seconds.unwrap_or(30))?,
+            max_connections: at_least_one("NEXUS_MAX_CONNECTIONS", self.max_connections.unwrap_or(10_000))?,
             hook_rate: self.hook_rate.unwrap_or(5000),
             api_rate: self.api_rate.unwrap_or(500),
             tls,
@@ -369,6 +376,7 @@ impl Settings {
             ("allow_private_targets", Some(self.allow_private_targets.names().into())),
             ("max_body_bytes", Some(number(self.max_body_bytes))),
             ("read_seconds", Some(seconds(self.read_timeout))),
+            ("max_connections", Some(number(self.max_connections))),
             ("hook_rate", Some(i64::from(self.hook_rate).into())),
             ("api_rate", Some(i64::from(self.api_rate).into())),
             ("tls_cert", self.tls.as_ref().map(|(certificate, _)| path(certificate))),

@@ -46,7 +46,7 @@ const KNOWN_EVERYWHERE: Duration = Duration::from_secs(1);
 /// Receives a webhook, or answers a handshake.
 pub async fn receive(State(app): State<Arc<App>>, request: Request) -> Result<Response, Error> {
     let (parts, body) = request.into_parts();
-    let body = read(body, app.body_limits).await?;
+    let body = read(body, &app.body_limits).await?;
     let received_at = Timestamp::now();
     let decided_at = Instant::now() + REFUSAL_TIME;
 
@@ -155,7 +155,7 @@ fn is_secret_path(receive: &Receive) -> bool {
 }
 
 /// The whole body, or 413.
-async fn read(body: Body, limits: body::Limits) -> Result<Bytes, Error> {
+async fn read(body: Body, limits: &body::Limits) -> Result<Bytes, Error> {
     body::read(body, limits).await.inspect_err(|error| {
         if error.code == Code::BodyTooLarge {
             metrics::hook("too_large");

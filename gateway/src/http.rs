@@ -12,11 +12,15 @@ use hyper_util::service::TowerToHyperService;
 use nexus_core::error::Code;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::io;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
@@ -28,6 +32,8 @@ const MAX_HEADER_BYTES: usize = 32 << 10;
 /// Beyond these the connection's own answer is a bare 431: what is larger is not even read.
 const MOST_HEADERS_READ: usize = 200;
 const MOST_HEADER_BYTES_READ: usize = 128 << 10;
+/// Read at a time. A connection's buffer grows to twice of it, or to the request's headers, and stays as large.
+const READ_BYTES: usize = 8 << 10;
 /// Requests at a time on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 256;
 const HTTP2_PING: Duration = Duration::from_secs(30);
@@ -35,18 +41,26 @@ const HTTP2_PING: Duration = Duration::from_secs(30);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until told to stop, then lets requests under way end. `read_timeout` is how long a request's headers
-/// may take to arrive, counted from the connection or the last answer on: idle connections are closed by it too.
+/// may take to arrive, counted from the connection or the last answer on: idle connections are closed by it too. So many
+/// connections have a place at a time; those of HTTP/1 that became streams need none.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     router: Router,
     read_timeout: Duration,
+    max_connections: usize,
     mut stop: Stop,
 ) {
     let graceful = GracefulShutdown::new();
+    let places = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        // Who has no place yet waits in the system's queue, and costs nothing.
+        let accept = async {
+            let place = Arc::clone(&places).acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            accepted = accept => accepted,
             // The sender lives as long as the process; should it not, that is a reason to stop as well.
             _ = stop.wait_for(|stopped| *stopped) => break,
         };
@@ -60,6 +74,7 @@ pub async fn serve(
         };
         let (tls, router, watcher) = (tls.clone(), router.clone(), graceful.watcher());
         tokio::spawn(async move {
+            let _place = place;
             // Answers are small and wait for nothing.
             let _ = stream.set_nodelay(true);
             match tls {
@@ -104,10 +119,58 @@ async fn converse(
         .max_concurrent_streams(MAX_STREAMS)
         .keep_alive_interval(HTTP2_PING)
         .enable_connect_protocol();
-    let connection =
-        builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(router));
+    let connection = builder
+        .serve_connection_with_upgrades(TokioIo::new(SmallReads(stream)), TowerToHyperService::new(router));
     if let Err(error) = watcher.watch(connection.into_owned()).await {
         tracing::trace!(%error, "a connection ended early");
+    }
+}
+
+/// A stream of which little is read at a time: thousands of connections must not each keep what their largest body filled.
+struct SmallReads<S>(S);
+
+impl<S: AsyncRead + Unpin> AsyncRead for SmallReads<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let room = buffer.remaining().min(READ_BYTES);
+        let mut part = ReadBuf::new(buffer.initialize_unfilled_to(room));
+        let read = Pin::new(&mut self.0).poll_read(context, &mut part);
+        let filled = part.filled().len();
+        buffer.advance(filled);
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for SmallReads<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
     }
 }
 

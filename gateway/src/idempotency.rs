@@ -66,7 +66,7 @@ async fn answer(
     next: Next,
 ) -> Result<Response, Error> {
     let (parts, body) = request.into_parts();
-    let body = body::read(body, app.body_limits).await?;
+    let body = body::read(body, &app.body_limits).await?;
     let line = format!("{} {}\n", parts.method, parts.uri);
     let request_sha256 = Sha256::new().chain_update(line).chain_update(&body).finalize().into();
     let write = Write { tenant_id, environment_id, key, request_sha256 };

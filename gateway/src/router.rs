@@ -7,7 +7,7 @@ use crate::error::{self, Error};
 use crate::openapi::{self, Access, Documented, about, anything};
 use crate::{auth, http, idempotency, rate};
 use crate::{hooks, metrics, routes};
-use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -40,7 +40,6 @@ pub fn router(app: Arc<App>, has_api: bool) -> Router {
         .method_not_allowed_fallback(async || {
             Error::new(Code::MethodNotAllowed, "the path does not take this method")
         })
-        .layer(DefaultBodyLimit::max(app.body_limits.bytes))
         .layer(TimeoutLayer::with_status_code(axum::http::StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT))
         .layer(middleware::from_fn(finish))
         .with_state(app)

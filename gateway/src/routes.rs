@@ -47,7 +47,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for JsonBody<T> {
     type Rejection = Error;
 
     async fn from_request(request: Request, state: &Arc<App>) -> Result<Self, Error> {
-        let body = body::read(request.into_body(), state.body_limits).await?;
+        let body = body::read(request.into_body(), &state.body_limits).await?;
         body::check_depth(&body)?;
         // No body says nothing, as an empty object does.
         let body: &[u8] = if body.is_empty() { b"{}" } else { &body };

@@ -109,7 +109,7 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
         vault: Vault::new(master_keys),
         metrics,
         public_url: settings.public_url.clone(),
-        body_limits: Limits { bytes: settings.max_body_bytes, time: settings.read_timeout },
+        body_limits: Limits::new(settings.max_body_bytes, settings.read_timeout),
     };
     serve_http(&settings, listener, tls, app, stop).await;
     key_uses.write(&database).await;
@@ -148,7 +148,8 @@ async fn serve_http(
     }
     tracing::info!(host = %settings.host, port = settings.port, public_url = settings.public_url, "serving");
     let router = router::router(Arc::new(app), settings.roles.contains(&Role::Api));
-    let server = http::serve(listener, tls, router, settings.read_timeout, stop.clone());
+    let server =
+        http::serve(listener, tls, router, settings.read_timeout, settings.max_connections, stop.clone());
     // Connections that are kept open and idle must not hold up the stop.
     let mut cut_off = stop;
     let deadline = async {

@@ -1,9 +1,10 @@
 //! What the gateway does, by the real program and over HTTP: `dispatch`, `latency`, `fairness`, `held-snapshot`,
-//! `doorbell`. Each makes a cluster of its own, and tenants with subscriptions to a sink in this process.
+//! `doorbell`, `flood`. Each makes a cluster of its own, and tenants with subscriptions to a sink in this process.
 
 mod dispatch;
 mod doorbell;
 mod fairness;
+mod flood;
 mod held_snapshot;
 mod latency;
 mod peer;
@@ -29,6 +30,9 @@ async fn main() -> Result<()> {
     }
     if is_asked("doorbell") {
         doorbell::run().await?;
+    }
+    if is_asked("flood") {
+        flood::run().await?;
     }
     if is_asked("held-snapshot") {
         held_snapshot::run().await?;

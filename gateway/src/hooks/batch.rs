@@ -78,6 +78,11 @@ impl StoredHeaders {
         Self { headers, secret_headers }
     }
 
+    /// Their size in memory, nearly.
+    fn bytes(&self) -> usize {
+        self.headers.iter().map(|(name, value)| name.len() + value.len()).sum()
+    }
+
     fn is_kept(&self, name: &str) -> bool {
         !matches!(name, "authorization" | "cookie" | "proxy-authorization" | "x-api-key")
             && !self.secret_headers.iter().any(|secret| secret.eq_ignore_ascii_case(name))
@@ -126,7 +131,7 @@ impl Ingest {
     /// the same.
     pub async fn take(&self, tenant_id: Uuid, received: Received) -> Result<Ingested, Error> {
         let (answer, answered) = oneshot::channel();
-        let bytes = received.body.len();
+        let bytes = received.body.len() + received.headers.bytes();
         if self.batches.push(tenant_id, bytes, Waiting { received, answer }).is_err() {
             return Err(Error::new(Code::Overloaded, "more webhooks are waiting than the gateway holds"));
         }
