@@ -362,7 +362,7 @@ impl Settings {
             LogFormat::Text => "text",
             LogFormat::Json => "json",
         };
-        let settings: [(&str, Option<toml::Value>); 28] = [
+        let settings: [(&str, Option<toml::Value>); 29] = [
             ("database_url", self.database_url.as_ref().map(|url| masked_url(url).into())),
             ("database_ca_file", self.database_ca_file.as_ref().map(path)),
             ("listen_url", self.listen_url.as_ref().map(|url| masked_url(url).into())),
