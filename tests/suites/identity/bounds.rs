@@ -125,6 +125,43 @@ async fn ten_thousand_orders_of_one_mailbox_cost_the_last_batch_what_they_cost_t
 }
 
 #[tokio::test]
+async fn a_tenant_that_came_after_the_last_analyze_costs_its_last_batch_what_it_cost_the_second() {
+    let database = SHARED.database();
+    let client = database.admin().await;
+    let flow = json!({ "kinds": ["sales_order"], "execution_url": "https://example.com/" });
+    // New orders of customers who are known.
+    let batch = |number: i64| -> Vec<Webhook> {
+        let order = |place: i64| {
+            let buyer = person(place, &format!("{place}@example.com"), ("Ada", "Lovelace"), 1, 100 + number);
+            let id = 100_000 + number * 100 + place;
+            let body = order(id, &format!("#{id}"), "5.00", &buyer, (200 + place, "MUG"), 200);
+            shopify("orders/create", &body, at(200 + number))
+        };
+        (0..50).map(order).collect()
+    };
+    let take_in = async |batches: i64| {
+        let sources = Sources::create(&client).await;
+        sources.tenant.flow(&client, &flow).await;
+        let connector_id = sources.connectors["shop"].connector_id;
+        let mut costs = Vec::new();
+        for number in 0..batches {
+            let webhooks = batch(number);
+            let requests: Vec<_> = webhooks.iter().map(|webhook| (connector_id, webhook)).collect();
+            costs.push(cost_of(&client, sources.tenant.tenant_id, &requests).await);
+        }
+        costs
+    };
+    // In empty tables, and then for a tenant that the statistics know nothing of, with the plans of then and new ones.
+    let first = take_in(30).await;
+    client.batch_execute("analyze").await.unwrap();
+    for costs in [first, take_in(30).await] {
+        let (second, last) = (&costs[1], &costs[costs.len() - 1]);
+        let (early, late) = (sum(second, |cost| cost.read), sum(last, |cost| cost.read));
+        assert!(late <= early + early / 10, "rows read: {early}, then {late}: {second:#?} {last:#?}");
+    }
+}
+
+#[tokio::test]
 async fn a_redelivery_writes_the_event_and_no_golden_row_of_an_entity_of_several_sources_either() {
     let client = SHARED.database().admin().await;
     let sources = Sources::create(&client).await;
