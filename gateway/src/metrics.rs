@@ -45,6 +45,10 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
         "1, or 0 while deliveries wait for nexus admin accept-epoch after a restore or promotion"
     );
     describe_gauge!(
+        "nexus_partitioned_until_seconds",
+        "Up to when partitions of all history stand ready, in seconds since 1970"
+    );
+    describe_gauge!(
         "nexus_configuration_age_seconds",
         "How long ago the configuration was known to be the database's"
     );
@@ -109,6 +113,10 @@ pub fn stream_ended(reason: &'static str) {
 pub fn outbox(lag: Duration, is_accepted: bool) {
     gauge!("nexus_outbox_lag_seconds").set(lag.as_secs_f64());
     gauge!("nexus_outbox_epoch_accepted").set(f64::from(u8::from(is_accepted)));
+}
+
+pub fn partitioned_until(seconds: f64) {
+    gauge!("nexus_partitioned_until_seconds").set(seconds);
 }
 
 pub fn configuration_age(age: Duration) {

@@ -24,6 +24,8 @@ use tokio::time::{interval, timeout};
 use tokio_rustls::TlsAcceptor;
 
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(3600);
+/// Partitions stand ready for three months if nothing is changed, and for one at least.
+const PARTITIONED_DAYS_LEAST: f64 = 20.0;
 /// How often it is asked whether merges have left something to rewrite.
 const FOLLOW_INTERVAL: Duration = Duration::from_secs(60);
 const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
@@ -232,7 +234,24 @@ async fn maintain(database: Database) {
         ticks.tick().await;
         // One call takes away so much at most: as long as there is something to do there may be more.
         while did_maintenance(&database).await {}
+        if let Err(failure) = watch_partitions(&database).await {
+            tracing::debug!(error = %failure, "the partitions could not be looked at");
+        }
     }
+}
+
+/// Partitions are made months ahead, so that nobody is in the way for long enough; if it does happen somebody must hear.
+async fn watch_partitions(database: &Database) -> Result<(), Failure> {
+    let row = database.row(sql::PARTITIONED_UNTIL, &[]).await?;
+    let (until, days): (f64, f64) = (row.try_get(0)?, row.try_get(1)?);
+    metrics::partitioned_until(until);
+    if days < PARTITIONED_DAYS_LEAST {
+        tracing::error!(
+            days,
+            "no partition stands ready after these days, and rows without one are refused; see what locks the tables of history, and run nexus admin maintain"
+        );
+    }
+    Ok(())
 }
 
 async fn did_maintenance(database: &Database) -> bool {

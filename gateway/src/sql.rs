@@ -30,6 +30,10 @@ pub const READINESS: &str = "select installed_version, pending_migrations from n
 pub const CONFIGURATION: &str = "select fingerprint, configuration from nexus.gateway_configuration($1)";
 /// Regular upkeep.
 pub const MAINTAIN: &str = "select action, detail::text from nexus.maintain()";
+/// Up to when partitions stand ready, in seconds since 1970, and for how many days that is.
+pub const PARTITIONED_UNTIL: &str =
+    "select extract(epoch from u)::float8, extract(epoch from u - now())::float8 / 86400
+    from nexus.partitioned_until() u";
 /// Rewrites some of what merges left.
 pub const FOLLOW_MOVES: &str = "select nexus.follow_moves()";
 

@@ -1,3 +1,4 @@
+-- A call is a transaction, and what it locks it holds until it ends: so it does one kind of work, and the next call the next.
 create function nexus.maintain() returns table (action text, detail jsonb)
 language plpgsql security definer
 set search_path to pg_catalog, nexus, pg_temp
@@ -13,26 +14,25 @@ begin
         action := 'partitions.created';
         detail := jsonb_build_object('count', made);
         return next;
+        return;
     end if;
     return query select * from nexus._retain();
+    if found then
+        return;
+    end if;
     made := nexus.follow_moves();
     if made > 0 then
         action := 'moves.followed';
         detail := jsonb_build_object('count', made);
         return next;
+        return;
     end if;
-    delete from nexus.idempotency_request r where r.started_at < now() - interval '24 hours';
-    get diagnostics made = row_count;
-    if made > 0 then
-        action := 'idempotency_requests.deleted';
-        detail := jsonb_build_object('count', made);
-        return next;
-    end if;
-    return;
+    -- Last: each time it finds others in the way they have waited for it, which must not be once for every call before.
+    return query select * from nexus._drop_partition();
 end;
 $$;
 comment on function nexus.maintain() is
-    'Regular upkeep, run by the gateway: makes the next partitions and takes away some of what has been kept long enough; a row for each thing it did, none when nothing is left to do.';
+    'Regular upkeep, run by the gateway: makes the next partitions and takes away some of what has been kept long enough; a row for each thing it did. Call it until it gives none: then nothing is left to do, or others are in the way.';
 
 create function nexus._retain() returns table (action text, detail jsonb)
 language plpgsql
@@ -41,33 +41,10 @@ as $$
 declare
     -- Rows that one call deletes at most, of each table: the next call goes on.
     most constant integer := 20000;
-    old record;
     gone bigint := 0;
     of_tenant uuid;
     affected bigint;
 begin
-    -- History goes by the month, once all of the month is old enough.
-    for old in
-        select p.relname as partition, parent.relname as parent
-        from pg_class parent
-        join pg_inherits i on i.inhparent = parent.oid
-        join pg_class p on p.oid = i.inhrelid
-        where parent.relnamespace = 'nexus'::regnamespace
-          and parent.relname in ('event', 'domain_event', 'webhook_delivery_log', 'activity_log')
-          and to_date(right(p.relname, 7), 'YYYY_MM') + interval '1 month'
-              < now() at time zone 'UTC' - make_interval(days => nexus._platform_setting(parent.relname || '_retention_days')::integer)
-        order by p.relname
-    loop
-        if old.parent = 'domain_event' then
-            perform nexus._raise_outbox_floor(
-                (to_date(right(old.partition, 7), 'YYYY_MM') + interval '1 month') at time zone 'UTC');
-        end if;
-        execute format('drop table nexus.%I', old.partition);
-        action := 'partition.dropped';
-        detail := jsonb_build_object('table', old.parent, 'partition', old.partition);
-        return next;
-    end loop;
-
     delete from nexus.idempotency_key k where k.ctid = any (array(
         select o.ctid from nexus.idempotency_key o
         where o.first_seen_at < now() - make_interval(days => nexus._platform_setting('idempotency_key_retention_days')::integer)
@@ -75,6 +52,14 @@ begin
     get diagnostics gone = row_count;
     if gone > 0 then
         action := 'idempotency_keys.deleted';
+        detail := jsonb_build_object('count', gone);
+        return next;
+    end if;
+
+    delete from nexus.idempotency_request r where r.started_at < now() - interval '24 hours';
+    get diagnostics gone = row_count;
+    if gone > 0 then
+        action := 'idempotency_requests.deleted';
         detail := jsonb_build_object('count', gone);
         return next;
     end if;
@@ -97,7 +82,7 @@ begin
     end if;
 end;
 $$;
-comment on function nexus._retain() is 'Takes away what has been kept for as long as the settings say; a row for each thing it did.';
+comment on function nexus._retain() is 'Takes away rows that have been kept for as long as the settings say; a row for each thing it did.';
 
 create function nexus.readiness() returns table (installed_version text, pending_migrations integer)
 language plpgsql stable

@@ -19,7 +19,7 @@ declare
         'create_subscription', 'put_data_key', 'data_key', 'put_secret', 'put_api_key', 'rotate_api_key', 'revoke_api_key',
         'api_keys', 'touch_api_keys', 'tenants', 'update_tenant', 'delete_tenant', 'update_connector', 'delete_connector',
         'update_flow', 'delete_flow', 'begin_request', 'end_request', 'reprocess', 'preview_mapping',
-        'register_connector_type', 'set_setting', 'use_connector_type_version', 'maintain', 'readiness',
+        'register_connector_type', 'set_setting', 'use_connector_type_version', 'maintain', 'partitioned_until', 'readiness',
         '_pending_migrations', 'data_keys_to_rewrap', 'rewrap_data_key', 'set_survivorship', 'follow_moves', 'outbox_status',
         'outbox_news', 'ring_doorbell', 'fall_asleep', 'is_known_asleep', 'wake_up'];
     for_admins constant text[] := for_gateways || array['put_platform_key', 'revoke_platform_key', 'bind_role', 'unbind_role',

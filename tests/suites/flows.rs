@@ -91,35 +91,6 @@ async fn every_setting_says_where_it_comes_from() {
 }
 
 #[tokio::test]
-async fn maintenance_takes_away_what_has_been_kept_long_enough() {
-    // A database of its own: the settings are everyone's.
-    let database = SHARED.database();
-    let client = database.admin().await;
-    let tenant = Tenant::create(&client).await;
-    let shop = tenant.connector(&client, "shopify").await;
-    tenant.flow(&client, &definition(json!({}))).await;
-    accept(&client, &shop, &shopify("orders/create", &shopify_order(fresh_id(), minute(1)), minute(1))).await;
-    // Everything of this tenant is made old; a partition of a month long past stands for what was old already.
-    client
-        .batch_execute(
-            "create table nexus.event_2020_01 partition of nexus.event
-                 for values from ('016f5e66-e800-0000-0000-000000000000') to ('016ffe0f-b800-0000-0000-000000000000');
-             select nexus.migrate();
-             update nexus.idempotency_key set first_seen_at = now() - interval '500 days';
-             update nexus.job set job_id = nexus._uuid_at(now() - interval '100 days'), status = 'cancelled', finished_at = now()",
-        )
-        .await
-        .unwrap();
-    let rows = client.query("select action from nexus.maintain()", &[]).await.unwrap();
-    let done: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
-    assert_eq!(done, ["partition.dropped", "idempotency_keys.deleted", "jobs.deleted"]);
-    let count = async |table: &str| -> i64 {
-        client.query_one(&format!("select count(*) from nexus.{table}"), &[]).await.unwrap().get(0)
-    };
-    assert_eq!((count("idempotency_key").await, count("job").await, count("event").await), (0, 0, 1));
-}
-
-#[tokio::test]
 async fn lineage_names_the_places_of_a_field() {
     let client = DATABASE.admin().await;
     let sql = "select source from nexus.field_lineage('shopify') where kind = 'sales_order' and field = $1 and entity = 'order'";

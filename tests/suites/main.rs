@@ -22,6 +22,7 @@ mod jobs;
 mod keys;
 mod kills;
 mod lifecycle;
+mod maintenance;
 mod mapping;
 mod mapping_platform;
 mod outbox;

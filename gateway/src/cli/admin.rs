@@ -16,7 +16,7 @@ use crate::error::StartError;
 use crate::secrets::Vault;
 use crate::sql;
 use clap::{Args, Subcommand};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::path::PathBuf;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
@@ -224,12 +224,18 @@ async fn accept_epoch(context: &Context) -> Result<Value, StartError> {
 }
 
 async fn maintain(context: &Context) -> Result<Value, StartError> {
-    let mut done = Map::new();
-    for (action, detail) in context.database.maintain().await.map_err(|failure| failed(&failure))? {
-        let detail = detail.and_then(|detail| serde_json::from_str(&detail).ok()).unwrap_or(Value::Null);
-        done.insert(action, detail);
+    let mut done = Vec::new();
+    loop {
+        let now = context.database.maintain().await.map_err(|failure| failed(&failure))?;
+        if now.is_empty() {
+            return Ok(json!({ "done": done }));
+        }
+        done.extend(now.into_iter().map(|(action, detail)| {
+            let detail: Value =
+                detail.and_then(|detail| serde_json::from_str(&detail).ok()).unwrap_or(Value::Null);
+            json!({ "action": action, "detail": detail })
+        }));
     }
-    Ok(json!({ "done": done }))
 }
 
 /// `name: value`, a line each; of lists an item a line; objects in objects on one line.
