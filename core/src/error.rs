@@ -46,6 +46,8 @@ pub enum Code {
     WrongState,
     /// A cursor is older than what is kept: events after it are gone.
     CursorExpired,
+    /// Others were changing the same things at the same time, again and again.
+    Conflict,
     /// A defect: it says nothing about the request.
     Internal,
     /// No API key, or one that is not in force.
@@ -86,7 +88,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of `docs/errors.md`.
-    pub const ALL: [Code; 37] = [
+    pub const ALL: [Code; 38] = [
         Code::InvalidManifest,
         Code::UnknownKind,
         Code::MalformedBody,
@@ -106,6 +108,7 @@ impl Code {
         Code::AlreadyExists,
         Code::WrongState,
         Code::CursorExpired,
+        Code::Conflict,
         Code::Internal,
         Code::Unauthorized,
         Code::MissingScope,
@@ -153,6 +156,7 @@ impl Code {
             Code::AlreadyExists => "NX405",
             Code::WrongState => "NX406",
             Code::CursorExpired => "NX407",
+            Code::Conflict => "NX408",
             Code::Internal => "NX500",
             Code::Unauthorized => "NX501",
             Code::MissingScope => "NX502",

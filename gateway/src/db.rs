@@ -27,6 +27,8 @@ pub type Parameters<'a> = [(&'a (dyn ToSql + Sync), Type)];
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a statement may take before it counts as lost. The server gives up earlier where it can.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often a transaction is tried that others are in the way of.
+const CONFLICT_ATTEMPTS: u32 = 4;
 
 /// Connections of one purpose.
 #[derive(Debug, Clone)]
@@ -164,7 +166,7 @@ impl Database {
     /// Runs a statement in a transaction of its own.
     pub async fn rows(&self, sql: &str, parameters: &Parameters<'_>) -> Result<Vec<Row>, Failure> {
         let client = self.pool.get().await?;
-        bounded(client, async |client| client.query_typed(sql, parameters).await).await
+        bounded(client, None, sql, parameters).await
     }
 
     /// Runs a statement that gives exactly one row.
@@ -202,17 +204,9 @@ impl Database {
         parameters: &Parameters<'_>,
     ) -> Result<Vec<Row>, Error> {
         let client = self.pool.get().await?;
-        let rows = bounded(client, async |client| {
-            let scope: &Parameters<'_> = &[(&tenant_id, Type::TEXT), (&environment_id, Type::TEXT)];
-            let (_, _, rows, _) = futures_util::try_join!(
-                client.batch_execute(sql::BEGIN_READ),
-                client.query_typed(sql::SCOPE, scope),
-                client.query_typed(sql, parameters),
-                client.batch_execute(sql::COMMIT),
-            )?;
-            Ok(rows)
-        });
-        Ok(rows.await?)
+        let scope: &Parameters<'_> = &[(&tenant_id, Type::TEXT), (&environment_id, Type::TEXT)];
+        let setup = Setup { begin: sql::BEGIN_READ, statement: sql::SCOPE, parameters: scope };
+        Ok(bounded(client, Some(setup), sql, parameters).await?)
     }
 
     /// Runs a statement in a transaction of its own for somebody whom the activity log is to name; nobody
@@ -224,17 +218,9 @@ impl Database {
         parameters: &Parameters<'_>,
     ) -> Result<Vec<Row>, Failure> {
         let client = self.pool.get().await?;
-        bounded(client, async |client| {
-            let actor: &Parameters<'_> = &[(&actor, Type::TEXT)];
-            let (_, _, rows, _) = futures_util::try_join!(
-                client.batch_execute(sql::BEGIN),
-                client.query_typed(sql::ACTOR, actor),
-                client.query_typed(sql, parameters),
-                client.batch_execute(sql::COMMIT),
-            )?;
-            Ok(rows)
-        })
-        .await
+        let actor: &Parameters<'_> = &[(&actor, Type::TEXT)];
+        let setup = Setup { begin: sql::BEGIN, statement: sql::ACTOR, parameters: actor };
+        bounded(client, Some(setup), sql, parameters).await
     }
 
     /// The same for a statement that gives exactly one row.
@@ -258,6 +244,11 @@ impl Database {
         Ok(self.row(sql::FOLLOW_MOVES, &[]).await?.try_get(0)?)
     }
 
+    /// Runs a statement in a transaction of its own, however long it takes.
+    pub async fn rows_unbounded(&self, sql: &str, parameters: &Parameters<'_>) -> Result<Vec<Row>, Failure> {
+        Ok(repeated(&self.pool.get().await?, None, sql, parameters).await?)
+    }
+
     /// A connection for statements that belong to one session.
     pub async fn client(&self) -> Result<Object, Failure> {
         Ok(self.pool.get().await?)
@@ -270,19 +261,63 @@ impl Database {
     }
 }
 
-/// Runs statements on a connection. One that does not answer in time is not used again: its answer could
-/// come when another waits.
-async fn bounded<T>(
+/// What precedes a statement in its transaction.
+#[derive(Clone, Copy)]
+struct Setup<'a> {
+    begin: &'static str,
+    statement: &'static str,
+    parameters: &'a Parameters<'a>,
+}
+
+/// Runs a transaction on a connection. One that does not answer in time is not used again: its answer could come when
+/// another waits.
+async fn bounded(
     client: Object,
-    statements: impl AsyncFnOnce(&Object) -> Result<T, tokio_postgres::Error>,
-) -> Result<T, Failure> {
-    match timeout(STATEMENT_TIMEOUT, statements(&client)).await {
+    setup: Option<Setup<'_>>,
+    sql: &str,
+    parameters: &Parameters<'_>,
+) -> Result<Vec<Row>, Failure> {
+    match timeout(STATEMENT_TIMEOUT, repeated(&client, setup, sql, parameters)).await {
         Ok(done) => Ok(done?),
         Err(_) => {
             drop(Object::take(client));
             Err(Failure::Timeout)
         }
     }
+}
+
+/// Runs a transaction, and again if others were in its way: then nothing of it was done.
+async fn repeated(
+    client: &Object,
+    setup: Option<Setup<'_>>,
+    sql: &str,
+    parameters: &Parameters<'_>,
+) -> Result<Vec<Row>, tokio_postgres::Error> {
+    for _ in 1..CONFLICT_ATTEMPTS {
+        match transaction(client, setup, sql, parameters).await {
+            Err(error) if Trouble::of(&error) == Trouble::Conflict => {
+                tracing::debug!(error = %Chain(&error), "another transaction was in the way");
+            }
+            ended => return ended,
+        }
+    }
+    transaction(client, setup, sql, parameters).await
+}
+
+async fn transaction(
+    client: &Object,
+    setup: Option<Setup<'_>>,
+    sql: &str,
+    parameters: &Parameters<'_>,
+) -> Result<Vec<Row>, tokio_postgres::Error> {
+    let Some(setup) = setup else { return client.query_typed(sql, parameters).await };
+    let (_, _, rows, _) = futures_util::try_join!(
+        client.batch_execute(setup.begin),
+        client.query_typed(setup.statement, setup.parameters),
+        client.query_typed(sql, parameters),
+        client.batch_execute(sql::COMMIT),
+    )?;
+    Ok(rows)
 }
 
 /// Why a statement gave no rows.

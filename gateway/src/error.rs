@@ -30,7 +30,8 @@ impl Error {
     /// An error of this code.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         let retry_after =
-            matches!(code, Code::Overloaded | Code::DatabaseUnavailable | Code::NotReady).then_some(1);
+            matches!(code, Code::Conflict | Code::Overloaded | Code::DatabaseUnavailable | Code::NotReady)
+                .then_some(1);
         Self { code, detail: detail.into(), hint: None, parameter: None, retry_after, rate: None }
     }
 
@@ -104,6 +105,7 @@ pub const fn status(code: Code) -> StatusCode {
         Code::UnsafeOwner | Code::Unstorable | Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         Code::SecretUnreadable
         | Code::KeyUnavailable
+        | Code::Conflict
         | Code::Overloaded
         | Code::DatabaseUnavailable
         | Code::NotReady => StatusCode::SERVICE_UNAVAILABLE,
@@ -152,19 +154,25 @@ impl From<tokio_postgres::Error> for Error {
             let hint = raised.hint().map(str::to_owned);
             return Self { hint, parameter, ..Self::new(code, raised.message()) };
         }
-        if Trouble::of(&error) == Trouble::Data {
-            tracing::info!(error = %Chain(&error), "the database cannot hold what a request gave");
-            return Self::new(
-                Code::InvalidArgument,
-                "a value of the request is not one the database can hold",
-            );
+        match Trouble::of(&error) {
+            Trouble::Data => {
+                tracing::info!(error = %Chain(&error), "the database cannot hold what a request gave");
+                Self::new(Code::InvalidArgument, "a value of the request is not one the database can hold")
+            }
+            Trouble::Other | Trouble::Duplicate => {
+                tracing::error!(error = %Chain(&error), "a statement failed unexpectedly");
+                Self::new(Code::Internal, "the gateway failed; its log says why, under this trace id")
+            }
+            Trouble::Conflict => {
+                tracing::warn!(error = %Chain(&error), "others were in the way of a statement each time it was tried");
+                let detail = "others were changing the same things at the same time; nothing was done";
+                Self::new(Code::Conflict, detail).hint("Do it again.")
+            }
+            Trouble::Away => {
+                tracing::warn!(error = %Chain(&error), "the database is not available");
+                Self::database_unavailable()
+            }
         }
-        if matches!(Trouble::of(&error), Trouble::Other | Trouble::Duplicate) {
-            tracing::error!(error = %Chain(&error), "a statement failed unexpectedly");
-            return Self::new(Code::Internal, "the gateway failed; its log says why, under this trace id");
-        }
-        tracing::warn!(error = %Chain(&error), "the database is not available");
-        Self::database_unavailable()
     }
 }
 

@@ -15,6 +15,8 @@ declare
     job nexus.job;
 begin
     perform nexus._require_platform($1);
+    -- Deliveries before jobs, as claim and settle lock them.
+    perform from nexus.delivery d where d.tenant_id = $1 and d.job_id = $2 for update;
     select * into job from nexus.job j where j.tenant_id = $1 and j.job_id = $2 for update;
     if not found then
         return 'unknown';

@@ -21,6 +21,39 @@ end;
 $$;
 comment on function nexus._record_of(uuid, text, uuid) is 'A source record by its own id, or one of an entity by the entity''s.';
 
+create function nexus._resolve(tenant_id uuid, birth_ids uuid[], repair boolean) returns integer
+language plpgsql
+set search_path to pg_catalog, nexus, pg_temp
+as $$
+begin
+    for attempt in 1..10 loop
+        begin
+            return nexus._resolve_anew($1, $2, $3);
+        exception
+            -- A record came in between that is concerned, and is not locked. What was locked is free again.
+            when serialization_failure then
+                perform nexus._come_again(attempt, 10);
+        end;
+    end loop;
+end;
+$$;
+comment on function nexus._resolve(uuid, uuid[], boolean) is
+    'Resolves records anew, and once more when others came in between; how many entities are others than before.';
+
+create function nexus._come_again(attempt integer, attempts integer) returns void
+language plpgsql
+set search_path to pg_catalog, nexus, pg_temp
+as $$
+begin
+    if $1 >= $2 then
+        raise serialization_failure using
+            message = 'others were changing the same records at the same time; nothing was done',
+            hint = 'Do it again.', detail = '{"code": "NX408"}';
+    end if;
+end;
+$$;
+comment on function nexus._come_again(integer, integer) is 'Refuses, after the last attempt, what others have been in the way of each time.';
+
 create function nexus.merge(tenant_id uuid, kind text, a uuid, b uuid, reason text) returns uuid
 language plpgsql security definer
 set search_path to pg_catalog, nexus, pg_temp
@@ -50,7 +83,7 @@ begin
       and x.tenant_id = $1 and y.tenant_id = $1 and x.entity_id = one.entity_id and y.entity_id = other.entity_id
       and ((l.a = x.birth_id and l.b = y.birth_id) or (l.a = y.birth_id and l.b = x.birth_id));
     perform nexus._put_link($1, one.environment_id, $2, one.birth_id, other.birth_id, 'must', $5);
-    perform nexus._resolve_anew($1, array[one.birth_id, other.birth_id], false);
+    perform nexus._resolve($1, array[one.birth_id, other.birth_id], false);
     one := nexus._record_of($1, $2, one.birth_id);
     other := nexus._record_of($1, $2, other.birth_id);
     if one.entity_id <> other.entity_id then
@@ -90,7 +123,7 @@ begin
             delete from nexus.entity_link l where l.tenant_id = $1 and l.a = link.a and l.b = link.b and l.link = link.link;
         end if;
     end loop;
-    perform nexus._resolve_anew($1, concerned, false);
+    perform nexus._resolve($1, concerned, false);
     taken := nexus._record_of($1, $2, taken.birth_id);
     perform nexus._audit($1, taken.environment_id, $2 || '.unmerged', $2, taken.entity_id,
                          jsonb_build_object('birth_id', taken.birth_id, 'reason', $4));
@@ -132,12 +165,10 @@ begin
         raise insufficient_privilege using
             message = format('role %I is bound to one environment and may not rebuild', session_user), detail = '{"code": "NX304"}';
     end if;
-    records := 0;
-    changed := 0;
     batch := array(select r.birth_id from nexus.source_record r
                    where r.tenant_id = $1 and r.kind = $2 and r.birth_id > coalesce($3, '00000000-0000-0000-0000-000000000000')
                    order by r.birth_id limit $4);
-    was_changed := nexus._resolve_anew($1, batch, true);
+    was_changed := nexus._resolve($1, batch, true);
     return query select cardinality(batch), was_changed, case when cardinality(batch) = $4 then batch[$4] end;
 end;
 $$;

@@ -35,7 +35,7 @@ begin
           and (not $2 ? 'since' or e.event_id >= nexus._uuid_at(($2 ->> 'since')::timestamptz))
           and (not $2 ? 'next_event_id' or e.event_id < ($2 ->> 'next_event_id')::uuid)
         order by e.event_id desc limit $3);
-    select * into outcome from nexus._reprocess_batch($1, chosen, '[]');
+    select * into outcome from nexus._read_again($1, chosen, '[]');
     -- For each environment, and without ids: a login bound to one of them reads what is written for it.
     perform nexus._audit($1, e.environment_id, 'event.reprocessed', null, null, jsonb_build_object(
         'filter', $2 - '{event_ids, next_event_id}'::text[],
@@ -47,6 +47,27 @@ end;
 $$;
 comment on function nexus.reprocess(uuid, jsonb, integer) is
     'Reads events again with the mapping as it is now. By event_ids or status (quarantined): those events, from the newest on, up to next_event_id, which the next call''s filter takes. Otherwise all events of the connectors chosen, as a new reading that replaces the one before: call it until next_event_id is null.';
+
+create function nexus._read_again(tenant_id uuid, event_ids uuid[], swept jsonb, out events integer, out quarantined integer, out entities integer)
+language plpgsql
+set search_path to pg_catalog, nexus, pg_temp
+as $$
+begin
+    for attempt in 1..10 loop
+        begin
+            select b.events, b.quarantined, b.entities into events, quarantined, entities
+            from nexus._reprocess_batch($1, $2, $3) b;
+            return;
+        exception
+            -- A record came in between that is concerned, and is not locked. What was locked is free again.
+            when serialization_failure then
+                perform nexus._come_again(attempt, 10);
+        end;
+    end loop;
+end;
+$$;
+comment on function nexus._read_again(uuid, uuid[], jsonb) is
+    'Reads events again with the mapping as it is now, and once more when others came in between; what came of it.';
 
 -- One batch a call, and all of its records locked in one pass: beside live ingest nothing waits in a circle.
 create function nexus._reprocess_connectors(tenant_id uuid, filter jsonb, max_events integer)
@@ -105,7 +126,7 @@ begin
                 and (s.generation < reading.generation or s.group_stamps is not null or s.tombstone is not null)
               order by s.birth_id limit $3 * 2) s;
     end if;
-    select * into outcome from nexus._reprocess_batch($1, batch, swept);
+    select * into outcome from nexus._read_again($1, batch, swept);
     update nexus.reprocessing r set
         next_event_id = oldest, next_birth_id = last_birth_id,
         events = r.events + outcome.events, quarantined = r.quarantined + outcome.quarantined,

@@ -12,6 +12,7 @@ use nexus_tests::ingest::{accept, ingest_batch};
 use nexus_tests::random::Random;
 use nexus_tests::shop::{minute, shopify, woocommerce};
 use nexus_tests::tenant::Tenant;
+use nexus_tests::wait::{pid, until_blocked_by};
 use serde_json::{Value, json};
 use sources::Sources;
 use std::sync::LazyLock;
@@ -246,4 +247,31 @@ async fn a_row_that_a_rebuild_mends_is_told_as_an_update() {
                 from nexus.domain_event v where v.tenant_id = $1 and v.entity_kind = 'customer'";
     let told: Vec<String> = client.query_one(told, &[&tenant.tenant_id]).await.unwrap().get(0);
     assert_eq!(told, ["customer.created 1", "customer.updated 2"]);
+}
+
+#[tokio::test]
+async fn a_merge_waits_for_a_record_that_comes_in_between_and_takes_it_along() {
+    let (client, importer, admin) = (DATABASE.admin().await, DATABASE.admin().await, DATABASE.admin().await);
+    let sources = Sources::create(&client).await;
+    let customer =
+        |id, email| shopify("customers/update", &person(id, email, ("Ann", "Lee"), id, 1), minute(1));
+    accept(&client, &sources.connectors["shop"], &customer(1, "ann@example.com")).await;
+    accept(&client, &sources.connectors["shop"], &customer(2, "lee@example.com")).await;
+    let record = async |label, id| sources.record(&client, "customer", label, id).await;
+    let (ann, lee) = (record("shop", "1").await.0, record("shop", "2").await.0);
+
+    let pid = pid(&importer).await;
+    importer.batch_execute("begin").await.unwrap();
+    accept(&importer, &sources.connectors["outlet"], &customer(3, "ann@example.com")).await;
+    let commit = async {
+        until_blocked_by(&admin, pid).await;
+        importer.batch_execute("commit").await.unwrap();
+    };
+    let merge = "select nexus.merge($1, 'customer', $2, $3, 'she said so')";
+    let arguments: [&(dyn tokio_postgres::types::ToSql + Sync); 3] = [&sources.tenant.tenant_id, &ann, &lee];
+    let (merged, ()) = tokio::join!(client.query_one(merge, &arguments), commit);
+    let merged: Uuid = merged.unwrap().get(0);
+    for (label, id) in [("shop", "1"), ("shop", "2"), ("outlet", "3")] {
+        assert_eq!(record(label, id).await.1, merged, "{label} {id}");
+    }
 }

@@ -4,8 +4,10 @@ use crate::site;
 use nexus_tests::shop::{fresh_id, minute, shopify, shopify_order};
 use nexus_tests::sink::{Reply, Sink};
 use nexus_tests::site::{Answer, Site};
+use nexus_tests::wait::{pid, until_blocked_by};
 use reqwest::Method;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 /// Sends an order, whose job follows; its number and the event's id.
 async fn order(site: &Site<'_>) -> (i64, String) {
@@ -54,6 +56,61 @@ async fn a_dead_job_is_tried_again_with_all_its_attempts_and_the_record_as_it_is
     assert_eq!(received[2].json()["normalized_payload"]["financial_status"], "paid");
     let again = act(&site, &job, "retry").await;
     assert_eq!((again.status, again.text("code")), (409, "NX406"), "{again:?}");
+}
+
+/// A job that awaits its callback, and the callback.
+async fn awaiting(site: &Site<'_>, sink: &Sink) -> (Uuid, String, Value) {
+    site.flow(&sink.url("/jobs"), json!({})).await;
+    sink.answer("/jobs", Reply::status(202));
+    let (_, event_id) = order(site).await;
+    let job = site.job(&event_id, "awaiting_callback").await;
+    let token = sink.wait_for("/jobs", 1).await[0].json()["callback_token"].clone();
+    let job_id = job["job_id"].as_str().unwrap();
+    let report = json!({ "callback_token": token, "status": "succeeded" });
+    (job_id.parse().unwrap(), format!("/api/v1/jobs/{job_id}/callback"), report)
+}
+
+const LOCK_DELIVERY: &str = "select from nexus.delivery where tenant_id = $1 and job_id = $2 for update";
+
+#[tokio::test]
+async fn a_callback_locks_the_delivery_before_the_job_as_all_others_do() {
+    let (site, sink) = (site().await, Sink::start().await);
+    let (job_id, path, report) = awaiting(&site, &sink).await;
+    let other = crate::GATEWAY.0.admin().await;
+    let pid = pid(&other).await;
+    other.batch_execute("begin").await.unwrap();
+    other.execute(LOCK_DELIVERY, &[&site.tenant.tenant_id, &job_id]).await.unwrap();
+    let others_turn = async {
+        until_blocked_by(&site.admin, pid).await;
+        let job = "select from nexus.job where tenant_id = $1 and job_id = $2 for update nowait";
+        let is_free = other.execute(job, &[&site.tenant.tenant_id, &job_id]).await.is_ok();
+        other.batch_execute("rollback").await.unwrap();
+        is_free
+    };
+    let call = site.call(Method::POST, &path, &site.api_key, &report);
+    let (answer, is_free) = tokio::join!(call, others_turn);
+    assert!(is_free, "who holds the delivery can lock the job");
+    assert_eq!(answer.status, 200, "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_callback_that_a_deadlock_ends_is_taken_all_the_same() {
+    let (site, sink) = (site().await, Sink::start().await);
+    let (job_id, path, report) = awaiting(&site, &sink).await;
+    let other = crate::GATEWAY.0.admin().await;
+    let pid = pid(&other).await;
+    // Its locks are in the wrong order, and it is never the one that is ended.
+    other.batch_execute("begin; set local deadlock_timeout = '1h'").await.unwrap();
+    let lock_job = "select from nexus.job where tenant_id = $1 and job_id = $2 for update";
+    other.execute(lock_job, &[&site.tenant.tenant_id, &job_id]).await.unwrap();
+    let others_turn = async {
+        until_blocked_by(&site.admin, pid).await;
+        other.execute(LOCK_DELIVERY, &[&site.tenant.tenant_id, &job_id]).await.unwrap();
+        other.batch_execute("rollback").await.unwrap();
+    };
+    let call = site.call(Method::POST, &path, &site.api_key, &report);
+    let (answer, ()) = tokio::join!(call, others_turn);
+    assert_eq!(answer.status, 200, "{answer:?}");
 }
 
 #[tokio::test]

@@ -86,10 +86,10 @@ impl Reprocess {
         most: i32,
     ) -> Result<(Counts, Option<Uuid>), StartError> {
         let broken = |error| super::failed(&Failure::Database(error));
-        let client = context.database.client().await.map_err(|failure| super::failed(&failure))?;
         let parameters: &Parameters<'_> =
             &[(&self.tenant, Type::UUID), (&Json(filter), Type::JSONB), (&most, Type::INT4)];
-        let rows = client.query_typed(sql::REPROCESS, parameters).await.map_err(broken)?;
+        let rows = context.database.rows_unbounded(sql::REPROCESS, parameters).await;
+        let rows = rows.map_err(|failure| super::failed(&failure))?;
         let row = rows.first().ok_or_else(|| super::failed(&Failure::Empty))?;
         let count = |place: usize| row.try_get::<_, i32>(place).map(i64::from).map_err(broken);
         let counts = Counts { events: count(0)?, quarantined: count(1)?, entities: count(2)? };
