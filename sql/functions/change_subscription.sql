@@ -22,17 +22,19 @@ begin
     end if;
     wanted := jsonb_populate_record(wanted, nexus._subscription(
         to_jsonb(wanted) - array['tenant_id', 'webhook_subscription_id', 'environment_id', 'status', 'disabled_reason',
-                                 'failing_since', 'created_at', 'updated_at'] || ($4 - 'status')));
+                                 'failing_since', 'last_failed_at', 'created_at', 'updated_at'] || ($4 - 'status')));
     -- Whoever says how it is to be begins anew.
     if $4 ? 'status' then
         wanted.status := $4 ->> 'status';
         wanted.disabled_reason := null;
         wanted.failing_since := null;
+        wanted.last_failed_at := null;
     end if;
     update nexus.webhook_subscription s set
         url = wanted.url, event_types = wanted.event_types, description = wanted.description, headers = wanted.headers,
         filter = wanted.filter, payload_version = wanted.payload_version, ordering = wanted.ordering, retry = wanted.retry,
-        rate_limit = wanted.rate_limit, envelope = wanted.envelope, signature = wanted.signature, status = wanted.status, disabled_reason = wanted.disabled_reason, failing_since = wanted.failing_since,
+        rate_limit = wanted.rate_limit, envelope = wanted.envelope, signature = wanted.signature, status = wanted.status, disabled_reason = wanted.disabled_reason,
+        failing_since = wanted.failing_since, last_failed_at = wanted.last_failed_at,
         updated_at = now()
     where s.tenant_id = $1 and s.webhook_subscription_id = $3;
     -- What claim has laid aside. It does so under a lock on the subscription, so that nothing stays behind.
@@ -75,16 +77,19 @@ language plpgsql
 set search_path to pg_catalog, nexus, pg_temp
 as $$
 declare
+    -- Longer than the schedule of Standard Webhooks ever waits: after that much silence nobody knows that it still fails.
+    silence constant interval := '36 hours';
     noted record;
     reason text;
 begin
     -- Of a subscription that works and has worked there is nothing to note.
     for noted in
         select s.webhook_subscription_id, s.environment_id, s.url, o.has_succeeded, o.is_gone, o.trace_id,
-               coalesce(s.failing_since, o.attempted_at) as failing_since
+               coalesce(case when s.last_failed_at >= o.attempted_at - silence then s.failing_since end, o.attempted_at) as failing_since,
+               greatest(s.last_failed_at, o.last_attempted_at) as last_failed_at
         from (select r.destination_id, bool_or(r.outcome = 'succeeded') as has_succeeded,
                      bool_or(coalesce(r.status_code, 0) = 410) as is_gone,
-                     min(r.attempted_at) as attempted_at, min(r.trace_id) as trace_id
+                     min(r.attempted_at) as attempted_at, max(r.attempted_at) as last_attempted_at, min(r.trace_id) as trace_id
               from jsonb_to_recordset($2) as r(kind text, destination_id uuid, outcome text, status_code integer,
                                                attempted_at timestamptz, trace_id text)
               where r.kind = 'webhook' group by r.destination_id) o
@@ -97,6 +102,7 @@ begin
                        then format('every attempt has failed since %s', noted.failing_since) end;
         update nexus.webhook_subscription s set
             failing_since = case when not noted.has_succeeded then noted.failing_since end,
+            last_failed_at = case when not noted.has_succeeded then noted.last_failed_at end,
             status = case when reason is null then s.status else 'disabled' end,
             disabled_reason = reason,
             updated_at = case when reason is null then s.updated_at else now() end

@@ -90,6 +90,7 @@ create table nexus.webhook_subscription (
     status                  text not null default 'active',
     disabled_reason         text,
     failing_since           timestamptz,
+    last_failed_at          timestamptz,
     created_at              timestamptz not null default now(),
     updated_at              timestamptz not null default now(),
     primary key (tenant_id, webhook_subscription_id),
@@ -103,6 +104,7 @@ create table nexus.webhook_subscription (
         (envelope in ('nexus', 'cloudevents-structured', 'cloudevents-binary')),
     constraint webhook_subscription_signature_known check (signature in ('v1', 'v1a')),
     constraint webhook_subscription_status_known check (status in ('active', 'paused', 'disabled')),
+    constraint webhook_subscription_failed_since_and_last check ((failing_since is null) = (last_failed_at is null)),
     constraint webhook_subscription_disabled_why check ((status = 'disabled') = (disabled_reason is not null))
 );
 comment on table nexus.webhook_subscription is 'Who wants which domain events, and where.';
@@ -121,4 +123,5 @@ comment on column nexus.webhook_subscription.envelope is
 comment on column nexus.webhook_subscription.signature is
     'How a request is signed by Standard Webhooks: v1, HMAC-SHA256 under a shared secret, or v1a, ed25519.';
 comment on column nexus.webhook_subscription.failing_since is
-    'The first failed attempt since the last success; null while it works. Five days of it disable the subscription.';
+    'The first of the failed attempts since the last success that follow each other within 36 hours; null while it works. Five days of them disable the subscription.';
+comment on column nexus.webhook_subscription.last_failed_at is 'The last of them.';

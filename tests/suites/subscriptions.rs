@@ -187,26 +187,29 @@ async fn a_receiver_that_is_gone_is_not_sent_to_and_somebody_hears_of_it() {
 async fn five_days_of_failure_disable_and_one_success_forgets_them() {
     let (site, sink) = (site().await, Sink::start().await);
     let id = site.subscribe(&sink, &["order.created"]).await.id;
-    let failing_for = async |days: i32| {
-        let sql = "update nexus.webhook_subscription set failing_since = now() - make_interval(days => $2)
-                   where tenant_id = $1";
-        site.admin.execute(sql, &[&site.tenant.tenant_id, &days]).await.unwrap();
+    let failed = async |first_days_ago: i32, last_hours_ago: i32| {
+        let sql = "update nexus.webhook_subscription set failing_since = now() - make_interval(days => $2),
+                   last_failed_at = now() - make_interval(hours => $3) where tenant_id = $1";
+        site.admin.execute(sql, &[&site.tenant.tenant_id, &first_days_ago, &last_hours_ago]).await.unwrap();
     };
-    failing_for(6).await;
+    failed(6, 24).await;
     order(&site).await;
     let forgotten =
         "select count(*) from nexus.webhook_subscription where tenant_id = $1 and failing_since is null";
     until("a success forgets them", async || site.count(forgotten).await == 1).await;
 
-    for (days, expected) in [(4, "active"), (6, "disabled")] {
-        failing_for(days).await;
+    // Two failures with days of silence between them are not days of failure.
+    for (attempt, first_days_ago, last_hours_ago, expected) in
+        [(1, 4, 24, "active"), (2, 6, 48, "active"), (3, 6, 24, "disabled")]
+    {
+        failed(first_days_ago, last_hours_ago).await;
         sink.answer("/webhooks", Reply::status(500));
         order(&site).await;
-        let failed =
+        let logged =
             "select count(*) from nexus.webhook_delivery_log where tenant_id = $1 and outcome = 'retry'";
-        let before = if days == 4 { 1 } else { 2 };
-        until("the failure is noted", async || site.count(failed).await == before).await;
-        assert_eq!(status(&site, id).await, expected, "after {days} days");
+        until("the failure is noted", async || site.count(logged).await == attempt).await;
+        let found = status(&site, id).await;
+        assert_eq!(found, expected, "after {first_days_ago} days, the last {last_hours_ago} hours ago");
         // Its next attempt would be a success.
         let later = "update nexus.delivery set due_at = now() + interval '1 day' where tenant_id = $1";
         site.admin.execute(later, &[&site.tenant.tenant_id]).await.unwrap();

@@ -30,6 +30,7 @@ pub fn shown() -> ObjectBuilder {
         .property("status", status)
         .property("disabled_reason", disabled)
         .property("failing_since", nullable(Type::String, Some("date-time")))
+        .property("last_failed_at", nullable(Type::String, Some("date-time")))
         .property(
             "public_keys",
             ArrayBuilder::new().items(string(None)).description(Some(
