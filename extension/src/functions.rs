@@ -3,6 +3,7 @@
 use crate::error::{Result, internal, report};
 use crate::guc;
 use crate::manifest;
+use nexus_core::canonical::Kind;
 use nexus_core::connector::Connector;
 use nexus_core::identity::{self, Scope};
 use nexus_core::normalize::{Outcome, normalize_payload};
@@ -179,6 +180,12 @@ fn _check_setting(name: &str, value: JsonB) -> Result<()> {
 #[pg_extern(immutable, parallel_safe)]
 fn _check_identity(identity: JsonB) -> Result<()> {
     resolution::Settings::from_json(&identity.0).map(|_| ()).map_err(report)
+}
+
+/// Refuses the name of no entity kind.
+#[pg_extern(immutable, parallel_safe)]
+fn _check_kind(kind: &str) -> Result<()> {
+    Kind::named(kind).map(|_| ()).map_err(report)
 }
 
 /// Refuses a survivorship rule about what there is not.

@@ -31,6 +31,7 @@ comment on function nexus._subscription(jsonb) is 'A subscription''s definition 
 comment on function nexus.field_lineage(text, integer) is
     'Which places of a platform''s payloads feed which canonical field, by its current manifest or another version.';
 comment on function nexus._check_identity(jsonb) is 'Refuses what a connector''s identifiers cannot mean, naming the place.';
+comment on function nexus._check_kind(text) is 'Refuses the name of no entity kind.';
 comment on function nexus._check_survivorship(text, text) is 'Refuses a survivorship rule about what there is not.';
 comment on function nexus._resolve_anew(uuid, uuid[], boolean) is
     'Resolves records anew with all that is related to them, and mends golden rows; how many entities are others than before.';

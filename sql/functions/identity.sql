@@ -165,6 +165,7 @@ begin
         raise insufficient_privilege using
             message = format('role %I is bound to one environment and may not rebuild', session_user), detail = '{"code": "NX304"}';
     end if;
+    perform nexus._check_kind($2);
     batch := array(select r.birth_id from nexus.source_record r
                    where r.tenant_id = $1 and r.kind = $2 and r.birth_id > coalesce($3, '00000000-0000-0000-0000-000000000000')
                    order by r.birth_id limit $4);

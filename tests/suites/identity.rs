@@ -275,3 +275,14 @@ async fn a_merge_waits_for_a_record_that_comes_in_between_and_takes_it_along() {
         assert_eq!(record(label, id).await.1, merged, "{label} {id}");
     }
 }
+
+#[tokio::test]
+async fn a_kind_that_there_is_not_is_not_rebuilt() {
+    let client = DATABASE.admin().await;
+    let tenant = Tenant::create(&client).await;
+    let refused = client.query("select * from nexus.rebuild($1, 'nonsense')", &[&tenant.tenant_id]).await;
+    let refused = refused.unwrap_err();
+    let refused = refused.as_db_error().unwrap();
+    assert!(refused.detail().is_some_and(|detail| detail.contains("NX102")), "{refused:?}");
+    assert!(refused.hint().is_some_and(|hint| hint.contains("sales_order")), "{refused:?}");
+}
