@@ -1,5 +1,5 @@
 //! Taking webhooks in by SQL, against the floor: the same rows, ready, inserted by as many clients in as many
-//! transactions. `ingest-sql` takes fifty webhooks a transaction and also tells of the WAL, `ingest-one` takes one.
+//! transactions. `ingest-sql` takes fifty webhooks a transaction and also tells of the WAL and the disk, `ingest-one` takes one.
 //! `ingest-http` has the same webhooks posted to a gateway, signed, against the floor of one a transaction. `growth` has
 //! no floor, but two databases.
 //!
@@ -8,6 +8,8 @@
 
 #[path = "ingest/growth.rs"]
 mod growth;
+#[path = "ingest/sizes.rs"]
+mod sizes;
 
 use futures_util::future::{join_all, try_join_all};
 use nexus_bench::traffic::{Post, send};
@@ -194,6 +196,7 @@ impl<'a> Bench<'a> {
             let path = report("wal", "body", "bytes", Better::Lower, figure, ("the floor's", vec![floor]))
                 .publish()?;
             println!("\nwritten: {}\n", path.display());
+            sizes::print(&self).await?;
         }
         Ok(())
     }

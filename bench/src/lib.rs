@@ -14,7 +14,7 @@ pub mod traffic;
 pub use figure::{Better, Figure, Samples};
 pub use machine::Machine;
 pub use payload::{Payload, Payloads};
-pub use report::Report;
+pub use report::{Report, aligned};
 
 use std::path::PathBuf;
 use std::time::Duration;

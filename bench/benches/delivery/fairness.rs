@@ -13,9 +13,11 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 const GOAL: f64 = 2.0;
-const PASSES: usize = 3;
+const PASSES: usize = 4;
 const JOBS: i64 = 100_000;
 const PER_SECOND: f64 = 50.0;
+/// Webhooks of a pass, at least: of fewer there is no hundredth part.
+const LEAST: usize = 100;
 const CONNECTIONS: usize = 16;
 
 /// The tenant's one job, so many times, each waiting.
@@ -39,20 +41,27 @@ pub async fn run() -> Result<()> {
     let calm = &stage.sites[0];
 
     let seconds = time(Duration::from_secs(60)).as_secs_f64() / (2 * PASSES) as f64;
-    let webhooks = ((seconds * PER_SECOND) as usize).max(200);
+    let webhooks = ((seconds * PER_SECOND) as usize).max(LEAST);
     pass(calm, &gateway, &sink, webhooks).await?;
     let (mut values, mut references) = (Vec::new(), Vec::new());
-    for _ in 0..PASSES {
+    // Alone before and after: the jobs are queued once, since that takes longer than a pass.
+    for _ in 0..PASSES / 2 {
         references.push(pass(calm, &gateway, &sink, webhooks).await?);
-        busy.admin.execute(QUEUE, &[&busy.tenant.tenant_id, &i32::try_from(JOBS)?]).await?;
-        busy.admin.batch_execute("notify nexus_doorbell").await?;
-        until_leased(&busy).await?;
+    }
+    busy.admin.execute(QUEUE, &[&busy.tenant.tenant_id, &i32::try_from(JOBS)?]).await?;
+    busy.admin.batch_execute("vacuum analyze nexus.delivery, nexus.job").await?;
+    busy.admin.batch_execute("notify nexus_doorbell").await?;
+    until_leased(&busy).await?;
+    for _ in 0..PASSES {
         values.push(pass(calm, &gateway, &sink, webhooks).await?);
-        let left = busy.count("select count(*) from nexus.delivery where tenant_id = $1").await;
-        if left < JOBS * 9 / 10 {
-            return Err(format!("of {JOBS} jobs only {left} were left: they did not stand in the way").into());
-        }
-        clear(&busy).await?;
+    }
+    let left = busy.count("select count(*) from nexus.delivery where tenant_id = $1").await;
+    if left < JOBS * 9 / 10 {
+        return Err(format!("of {JOBS} jobs only {left} were left: they did not stand in the way").into());
+    }
+    clear(&busy).await?;
+    for _ in 0..PASSES / 2 {
+        references.push(pass(calm, &gateway, &sink, webhooks).await?);
     }
     stop(gateway).await;
     let figures = vec![figure("p99 of a tenant", Samples::new(values), Samples::new(references), GOAL)];

@@ -1,12 +1,17 @@
-//! Taking in and claiming in a database of five million events, against the same in an empty one.
+//! Taking in, claiming and reading lists in a database of five million events, against the same in an empty one.
 //!
 //! The events are not taken in: they are copies of what a few webhooks left, with ids of their own. What they carry
 //! (bodies, documents) is left out, so that they fit onto a small disk; indexes are as large as they would be.
 
 use super::{Bench, CLIENTS, Result, WAYS};
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use nexus_bench::{Better, Figure, Report, Samples, time};
 use nexus_tests::cluster::Cluster;
+use nexus_tests::gateway::{Gateway, admin};
+use reqwest::Client;
+use serde_json::Value;
 use std::time::{Duration, Instant};
+use tokio::time::sleep;
 use uuid::Uuid;
 
 const GOAL: f64 = 0.9;
@@ -18,6 +23,25 @@ const SEED: i64 = 4;
 /// Deliveries that are claimed in a pass, and at a time.
 const CLAIMED: usize = 8_000;
 const CLAIM: i32 = 100;
+/// What is copied.
+const TABLES: [&str; 8] = [
+    "sales_order",
+    "source_record",
+    "event",
+    "domain_event",
+    "job",
+    "idempotency_key",
+    "identity_key",
+    "customer",
+];
+/// Lists of the REST API, and how often each is read in a pass: its first page, and the page after it.
+const LISTS: [&str; 4] =
+    ["/api/v1/events", "/api/v1/jobs", "/api/v1/nexus/orders", "/api/v1/nexus/customers"];
+const READS: usize = 20;
+/// The outbox begins with its oldest events, which carry nothing where they are copies: its time would say too much.
+const OUTBOX: &str = "/api/v1/integrations/events";
+/// After this time what a backend has read is in the statistics.
+const STATISTICS: Duration = Duration::from_secs(2);
 
 const GROW: &str = include_str!("growth.sql");
 const EMIT: &str = include_str!("../emit.sql");
@@ -36,12 +60,22 @@ pub async fn run(cluster: &Cluster) -> Result<()> {
     let speed = take_in(&mut empty, SEED).await?;
     let each = ((speed * limit.as_secs_f64()) as i64 / (CLIENTS as i64 * way.size)).max(SEED);
     take_in(&mut grown, SEED).await?;
-    let (mut taken, mut claimed) = ([vec![], vec![]], [vec![], vec![]]);
+    let readers = [Reader::begin(&grown).await?, Reader::begin(&empty).await?];
+    let scanned = "select bench.scanned()";
+    sleep(STATISTICS).await;
+    let before: i64 = grown.admin.query_one(scanned, &[]).await?.get(0);
+    let (mut taken, mut claimed, mut read) = ([vec![], vec![]], [vec![], vec![]], [vec![], vec![]]);
     for _ in 0..PASSES {
         for (place, bench) in [&mut grown, &mut empty].into_iter().enumerate() {
             taken[place].push(take_in(bench, each).await?);
             claimed[place].push(claim(bench).await?);
+            read[place].push(readers[place].read().await?);
         }
+    }
+    sleep(STATISTICS).await;
+    let rows = grown.admin.query_one(scanned, &[]).await?.get::<_, i64>(0) - before;
+    if rows > 0 {
+        return Err(format!("{rows} rows of large tables were read by scans, and not by an index").into());
     }
     let figure = |name: &str, [value, reference]: [Vec<f64>; 2]| Figure {
         name: name.to_owned(),
@@ -54,8 +88,12 @@ pub async fn run(cluster: &Cluster) -> Result<()> {
         reference_name: "at none",
         unit: "a second",
         better: Better::Higher,
-        figures: vec![figure("webhooks taken in", taken), figure("deliveries claimed", claimed)],
-        columns: vec![("events", vec![events.to_string(); 2])],
+        figures: vec![
+            figure("webhooks taken in", taken),
+            figure("deliveries claimed", claimed),
+            figure("pages of lists", read),
+        ],
+        columns: vec![("events", vec![events.to_string(); 3])],
     };
     println!("\nwritten: {}\n", report.publish()?.display());
     Ok(())
@@ -70,6 +108,50 @@ async fn take_in(bench: &mut Bench<'_>, each: i64) -> Result<f64> {
     Ok(pass.webhooks_per_second)
 }
 
+/// A gateway, and a key of the first shop.
+struct Reader {
+    gateway: Gateway,
+    http: Client,
+    api_key: String,
+}
+
+impl Reader {
+    async fn begin(bench: &Bench<'_>) -> Result<Self> {
+        let tenant_id: Uuid =
+            bench.admin.query_one("select tenant_id from bench.shop where n = 0", &[]).await?.get(0);
+        let tenant = tenant_id.to_string();
+        let arguments = ["create-key", "--tenant", &tenant, "--environment", "prod", "--scopes", "read"];
+        let api_key =
+            admin(&bench.database, &arguments, "")["api_key"].as_str().unwrap_or_default().to_owned();
+        let settings = [("NEXUS_ROLES", "api"), ("NEXUS_API_RATE", "0")];
+        let gateway = Gateway::start_with(&bench.database.gateway_url, &settings);
+        Ok(Self { gateway, http: Client::new(), api_key })
+    }
+
+    /// Reads each list; pages a second.
+    async fn read(&self) -> Result<f64> {
+        let begin = Instant::now();
+        for list in LISTS.iter().cycle().take(LISTS.len() * READS) {
+            self.two_pages(list).await?;
+        }
+        let took = begin.elapsed().as_secs_f64();
+        self.two_pages(OUTBOX).await?;
+        Ok((2 * LISTS.len() * READS) as f64 / took)
+    }
+
+    async fn two_pages(&self, list: &str) -> Result<()> {
+        let page = self.page(&format!("{list}?limit=50")).await?;
+        let cursor = page["next_cursor"].as_str().ok_or_else(|| format!("{list} has one page: {page}"))?;
+        self.page(&format!("{list}?limit=50&cursor={cursor}")).await.map(drop)
+    }
+
+    async fn page(&self, path: &str) -> Result<Value> {
+        let request = self.http.get(format!("{}{path}", self.gateway.base_url));
+        let answer = request.header("x-api-key", &self.api_key).send().await?;
+        Ok(answer.error_for_status()?.json().await?)
+    }
+}
+
 /// Claims deliveries of a tenant; how many a second.
 async fn claim(bench: &Bench<'_>) -> Result<f64> {
     let tenant_id: Uuid =
@@ -80,15 +162,22 @@ async fn claim(bench: &Bench<'_>) -> Result<f64> {
     bench.admin.execute(EMIT, &[&tenant_id, &count]).await?;
     bench.admin.batch_execute("analyze nexus.delivery").await?;
     let sql = "select count(*) from nexus.claim($1, 'bench', $2)";
-    let (begin, mut claimed) = (Instant::now(), 0);
-    while claimed < CLAIMED {
+    let (mut claimed, mut took) = (0, Duration::ZERO);
+    for place in 0..CLAIMED / usize::try_from(CLAIM)? {
+        let begin = Instant::now();
         let some: i64 = bench.admin.query_one(sql, &[&tenant_id, &CLAIM]).await?.get(0);
+        // The first makes its plans anew, since the table is another.
+        if place > 0 {
+            (claimed, took) = (claimed + some, took + begin.elapsed());
+        }
         if some == 0 {
             return Err(format!("{claimed} of {CLAIMED} deliveries were claimed, and then no more").into());
         }
-        claimed += usize::try_from(some)?;
+        // As if they had been settled: a worker holds no more than it has slots for.
+        let ended = "delete from nexus.delivery where tenant_id = $1 and leased_by = 'bench'";
+        bench.admin.execute(ended, &[&tenant_id]).await?;
     }
-    Ok(claimed as f64 / begin.elapsed().as_secs_f64())
+    Ok(claimed as f64 / took.as_secs_f64())
 }
 
 /// Copies what is there until there are so many events.
@@ -97,14 +186,30 @@ async fn grow(bench: &mut Bench<'_>, events: i64) -> Result<()> {
     let begin = Instant::now();
     let there: i64 = bench.admin.query_one("select count(*) from nexus.event", &[]).await?.get(0);
     let copies = i32::try_from(events / there)?;
-    // What is copied has been checked: foreign keys need not be looked up for every copy.
-    bench.admin.batch_execute("set session_replication_role = replica").await?;
-    bench.admin.execute("call bench.grow($1)", &[&copies]).await?;
-    bench.admin.batch_execute("reset session_replication_role").await?;
+    let tables = TABLES.map(async |name| {
+        let session = bench.database.admin().await;
+        // What is copied has been checked: foreign keys need not be looked up for every copy.
+        session
+            .batch_execute("set session_replication_role = replica; set maintenance_work_mem = '512MB'")
+            .await?;
+        session.batch_execute(&format!("call bench.grow('{name}', {copies})")).await?;
+        session.batch_execute(&format!("reindex table nexus.{name}")).await
+    });
+    // Less of the log is kept meanwhile, for small disks.
+    settings(bench, "alter system set max_wal_size = '2GB'").await?;
+    stream::iter(tables).buffer_unordered(2).try_collect::<()>().await?;
+    settings(bench, "alter system reset max_wal_size").await?;
     bench.admin.batch_execute("vacuum analyze").await?;
+    bench.admin.batch_execute("checkpoint").await?;
     let there: i64 = bench.admin.query_one("select count(*) from nexus.event", &[]).await?.get(0);
     let size = "select pg_size_pretty(pg_database_size(current_database()))";
     let size: String = bench.admin.query_one(size, &[]).await?.get(0);
     println!("{there} events, {size}, loaded in {} s\n", begin.elapsed().as_secs());
+    Ok(())
+}
+
+async fn settings(bench: &Bench<'_>, change: &str) -> Result<()> {
+    bench.admin.batch_execute(change).await?;
+    bench.admin.execute("select pg_reload_conf()", &[]).await?;
     Ok(())
 }
