@@ -18,12 +18,13 @@ use crate::listen::Doorbell;
 use crate::secrets::random;
 use crate::{metrics, sql};
 use claim::{Claimed, Work};
-use desk::{Desk, Slots};
+use desk::{Desk, Held, Slots};
 use futures_util::stream::{self, StreamExt as _};
 use jiff::Timestamp;
 use nexus_core::retry::ErrorClass;
 use send::{NotSent, Sender};
 use settle::{Report, Settling};
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -31,8 +32,9 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_postgres::types::{Json, Type};
 use uuid::Uuid;
 
-/// Between two looks while there is something to find, so that a claim finds more than the last one left.
-const PAUSE: Duration = Duration::from_millis(5);
+/// After a look that found something the next one is not at once, so that a claim finds more than the last one left. The
+/// busier the machine is, the longer a look takes, and the pause after it is as long within these.
+const PAUSE: RangeInclusive<Duration> = Duration::from_millis(2)..=Duration::from_millis(20);
 /// Looks in a row that found something, after which the dispatcher is awake: it looks by itself, and need not be rung for.
 const FINDS: u32 = 3;
 /// Tenants claimed for between two looks at who has due work.
@@ -115,22 +117,25 @@ impl Dispatcher {
         let mut rings = self.doorbell.hear();
         let mut finds = 0;
         while !*stop.borrow() {
+            let began = Instant::now();
             let found = self.look(&stop).await.unwrap_or_else(|error| {
                 tracing::debug!(%error, "nothing could be claimed");
                 Found::Nothing
             });
+            let pause = began.elapsed().clamp(*PAUSE.start(), *PAUSE.end());
             finds = if found == Found::Some { finds + 1 } else { 0 };
             self.doorbell.dispatcher_sleeps(found != Found::Full && finds < FINDS);
-            if found == Found::Some {
-                sleep(PAUSE).await;
-                continue;
+            if found != Found::Some {
+                let wait = self.desk().waits(Instant::now().into_std()).unwrap_or(self.poll);
+                tokio::select! {
+                    () = rings.rung() => {}
+                    () = self.has_room.notified() => {}
+                    () = sleep(wait.min(self.poll)) => {}
+                    _ = stop.wait_for(|stopped| *stopped) => {}
+                }
             }
-            let wait = self.desk().waits(Instant::now().into_std()).unwrap_or(self.poll);
-            tokio::select! {
-                () = rings.rung() => {}
-                () = self.has_room.notified() => {}
-                () = sleep(wait.min(self.poll)) => {}
-                _ = stop.wait_for(|stopped| *stopped) => {}
+            if found != Found::Nothing {
+                sleep(pause).await;
             }
         }
         self.doorbell.dispatcher_sleeps(false);
@@ -180,20 +185,21 @@ impl Dispatcher {
         let slots = i32::try_from(slots).unwrap_or(i32::MAX);
         let lease = self.lease.as_secs_f64();
         let room = self.desk().room(tenant_id, Instant::now().into_std());
-        let (attempts, as_of) = (Json(room.attempts), Json(room.as_of));
+        let (deliveries, as_of) = (Json(room.deliveries), Json(room.as_of));
         let parameters = &[
             (&tenant_id as _, Type::UUID),
             (&self.worker as _, Type::TEXT),
             (&slots as _, Type::INT4),
             (&lease as _, Type::FLOAT8),
             (&self.per_destination as _, Type::INT4),
-            (&attempts as _, Type::JSONB),
+            (&deliveries as _, Type::JSONB),
             (&as_of as _, Type::JSONB),
         ];
         let rows = self.database.rows(sql::CLAIM, parameters).await?;
+        let payloads = claim::payloads(&rows);
         let read = |row| {
             // One row that cannot be read must not hold up the others; its lease runs out.
-            Claimed::from_row(tenant_id, row)
+            Claimed::from_row(tenant_id, row, &payloads)
                 .inspect_err(|error| tracing::error!(%tenant_id, %error, "a delivery cannot be read"))
                 .ok()
         };
@@ -202,14 +208,21 @@ impl Dispatcher {
 
     fn start(self: &Arc<Self>, delivery: Claimed) {
         let held = delivery.held();
-        self.desk().admit(held, Instant::now().into_std());
+        let turns = self.desk().admit(held, Instant::now().into_std());
         let this = Arc::clone(self);
         tokio::spawn(async move {
+            // It is never closed, so there is always a turn.
+            let turn = turns.acquire_owned().await;
+            let began = Instant::now();
+            if !this.desk().may_begin(held, began.into_std()) {
+                return this.give_back(held).await;
+            }
             let report = this.attempt(&delivery).await;
-            drop(delivery);
+            drop((delivery, turn));
             let health = report.health;
             this.settling.report(held.tenant_id, report);
-            let has_room = this.desk().finished(held, health, Instant::now().into_std());
+            let now = Instant::now();
+            let has_room = this.desk().finished(held, health, now - began, now.into_std());
             this.count();
             if has_room {
                 this.has_room.notify_one();
@@ -217,6 +230,14 @@ impl Dispatcher {
             this.idle.notify_waiters();
         });
         self.count();
+    }
+
+    /// Gives a delivery back whose attempt does not begin.
+    async fn give_back(&self, held: Held) {
+        self.release(held.tenant_id, &[held.delivery_id]).await;
+        self.desk().withdrawn(held);
+        self.count();
+        self.idle.notify_waiters();
     }
 
     async fn attempt(&self, claimed: &Claimed) -> Report {
@@ -293,16 +314,19 @@ impl Dispatcher {
         let leases = self.desk().leases();
         for (tenant_id, delivery_ids) in leases {
             tracing::info!(%tenant_id, deliveries = delivery_ids.len(), "giving back what was not delivered");
-            let parameters = &[
-                (&tenant_id as _, Type::UUID),
-                (&self.worker as _, Type::TEXT),
-                (&delivery_ids as _, Type::UUID_ARRAY),
-            ];
-            let released =
-                timeout(Duration::from_secs(5), self.database.rows(sql::RELEASE_LEASES, parameters)).await;
-            if !matches!(released, Ok(Ok(_))) {
-                tracing::warn!(%tenant_id, "leases were not given back; they run out by themselves");
-            }
+            self.release(tenant_id, &delivery_ids).await;
+        }
+    }
+
+    async fn release(&self, tenant_id: Uuid, delivery_ids: &[Uuid]) {
+        let parameters = &[
+            (&tenant_id as _, Type::UUID),
+            (&self.worker as _, Type::TEXT),
+            (&delivery_ids as _, Type::UUID_ARRAY),
+        ];
+        let released = self.database.rows(sql::RELEASE_LEASES, parameters);
+        if !matches!(timeout(Duration::from_secs(5), released).await, Ok(Ok(_))) {
+            tracing::warn!(%tenant_id, "leases were not given back; they run out by themselves");
         }
     }
 

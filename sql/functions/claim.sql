@@ -98,17 +98,18 @@ begin
            coalesce(f.definition ->> 'execution_url', case when s.status <> 'disabled' then s.url end), f.definition,
            coalesce(s.updated_at, f.updated_at), coalesce(s.rate_limit, (f.definition ->> 'rate_limit')::integer), j.job_id, coalesce(j.status = 'awaiting_callback', false), coalesce(j.event_id, v.event_id),
            coalesce(j.entity_kind, v.entity_kind), coalesce(j.entity_id, v.entity_id), j.normalized_payload,
-           v.domain_event_id, v.event_type, v.schema_version, v.entity_version, v.dedupe_key, v.changed, v.payload, v.created_at,
-           s.headers, s.retry, s.envelope
-    from nexus.delivery d
+           v.domain_event_id, v.event_type, v.schema_version, v.entity_version, v.dedupe_key, v.changed,
+           case d.place when 1 then v.payload end, v.created_at, s.headers, s.retry, s.envelope
+    from (
+        select d.*, row_number() over (partition by d.domain_event_id order by d.delivery_id) as place
+        from nexus.delivery d where d.tenant_id = $1 and d.delivery_id = any (claimed)) d
     join nexus.environment e on e.tenant_id = $1 and e.environment_id = d.environment_id
     left join nexus.job j on j.tenant_id = $1 and j.job_id = d.job_id
     left join nexus.flow f on f.tenant_id = $1 and f.flow_id = d.destination_id and d.kind = 'job'
     left join nexus.domain_event v on v.tenant_id = $1 and v.domain_event_id = d.domain_event_id
     left join nexus.webhook_subscription s
-           on s.tenant_id = $1 and s.webhook_subscription_id = d.destination_id and d.kind = 'webhook'
-    where d.tenant_id = $1 and d.delivery_id = any (claimed);
+           on s.tenant_id = $1 and s.webhook_subscription_id = d.destination_id and d.kind = 'webhook';
 end;
 $$;
 comment on function nexus.claim(uuid, text, integer, interval, integer, jsonb, jsonb) is
-    'Leases up to so many due deliveries of one tenant to a worker, with all that is needed to send them: round robin over destinations, at most per_destination of each, or what room says for it ({"<destination_id>": 0} leaves one out); not heeded for one that was changed at another time than as_of says. Of an entity''s ordered deliveries only the first.';
+    'Leases up to so many due deliveries of one tenant to a worker, with all that is needed to send them: round robin over destinations, at most per_destination of each, or what room says for it ({"<destination_id>": 0} leaves one out); not heeded for one that was changed at another time than as_of says. Of an entity''s ordered deliveries only the first. A domain event''s payload stands in one of its deliveries'' rows alone.';

@@ -9,6 +9,8 @@ use serde::de::IntoDeserializer as _;
 use serde::de::value::Error as UnknownName;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use std::collections::HashMap;
+use std::sync::Arc;
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
@@ -78,7 +80,7 @@ pub struct Webhook {
     pub entity_version: Option<i64>,
     pub dedupe_key: String,
     pub changed: Vec<String>,
-    pub payload: Box<RawValue>,
+    pub payload: Arc<RawValue>,
     pub created_at: Timestamp,
     /// Kind and id of what changed, if the event is an entity's.
     pub entity: Option<(String, Uuid)>,
@@ -90,13 +92,25 @@ pub struct Webhook {
     pub retry: Option<Policy>,
 }
 
+/// Payloads by domain event.
+pub type Payloads = HashMap<Uuid, Arc<RawValue>>;
+
+/// The payloads in rows of [`crate::sql::CLAIM`]: an event's stands in one of its deliveries' rows alone.
+pub fn payloads(rows: &[Row]) -> Payloads {
+    let payload = |row: &Row| -> Option<(Uuid, Arc<RawValue>)> {
+        let Json(payload) = row.try_get::<_, Option<Json<Box<RawValue>>>>("payload").ok()??;
+        Some((row.try_get("domain_event_id").ok()?, payload.into()))
+    };
+    rows.iter().filter_map(payload).collect()
+}
+
 impl Claimed {
     /// Reads a row of [`crate::sql::CLAIM`].
-    pub fn from_row(tenant_id: Uuid, row: &Row) -> Result<Self, tokio_postgres::Error> {
+    pub fn from_row(tenant_id: Uuid, row: &Row, payloads: &Payloads) -> Result<Self, tokio_postgres::Error> {
         let kind: &str = row.try_get("kind")?;
         let work = match kind {
             "job" => Work::Job(Box::new(Job::from_row(row)?)),
-            _ => Work::Webhook(Box::new(Webhook::from_row(row)?)),
+            _ => Work::Webhook(Box::new(Webhook::from_row(row, payloads)?)),
         };
         Ok(Self {
             tenant_id,
@@ -159,15 +173,21 @@ impl Job {
 }
 
 impl Webhook {
-    fn from_row(row: &Row) -> Result<Self, tokio_postgres::Error> {
+    fn from_row(row: &Row, payloads: &Payloads) -> Result<Self, tokio_postgres::Error> {
+        let domain_event_id = row.try_get("domain_event_id")?;
+        let payload = match payloads.get(&domain_event_id) {
+            Some(payload) => Arc::clone(payload),
+            // Which is then an error that says so.
+            None => row.try_get::<_, Json<Box<RawValue>>>("payload")?.0.into(),
+        };
         Ok(Self {
-            domain_event_id: row.try_get("domain_event_id")?,
+            domain_event_id,
             event_type: row.try_get("event_type")?,
             schema_version: row.try_get("schema_version")?,
             entity_version: row.try_get("entity_version")?,
             dedupe_key: row.try_get("dedupe_key")?,
             changed: row.try_get("changed")?,
-            payload: row.try_get::<_, Json<Box<RawValue>>>("payload")?.0,
+            payload,
             created_at: row.try_get("event_created_at")?,
             entity: row
                 .try_get::<_, Option<String>>("entity_kind")?

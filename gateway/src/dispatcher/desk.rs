@@ -1,4 +1,7 @@
 //! Which deliveries this worker holds, and how much it has room for. No I/O, no clock.
+//!
+//! A claim costs about as much for one delivery as for twenty. So for destinations that answer fast it is made for more
+//! than can begin at once: the others wait here for a slot, as little as [`AHEAD`].
 
 mod breaker;
 mod bucket;
@@ -8,13 +11,22 @@ use bucket::Bucket;
 use jiff::Timestamp;
 use nexus_core::retry::Health;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
 use uuid::Uuid;
+
+/// How long a delivery may wait here for a slot.
+const AHEAD: Duration = Duration::from_millis(20);
+/// As many times the slots may wait, however fast the destination is.
+const MOST_AHEAD: usize = 3;
+/// For how long it is known how fast a destination is.
+const PACE_MEMORY: Duration = Duration::from_secs(10);
 
 /// How much may be under way.
 #[derive(Debug, Clone, Copy)]
 pub struct Slots {
-    /// Attempts at a time.
+    /// Deliveries held at a time.
     pub all: usize,
     /// Attempts at a time to one destination.
     pub per_destination: usize,
@@ -43,35 +55,65 @@ pub struct Held {
     pub rate_limit: Option<u32>,
 }
 
-/// What may be started now for those of a tenant's destinations that something is known of.
+/// What may be taken over now for those of a tenant's destinations that something is known of.
 #[derive(Debug, Default)]
 pub struct Room {
-    /// Attempts, by destination.
-    pub attempts: BTreeMap<Uuid, usize>,
+    /// Deliveries, by destination.
+    pub deliveries: BTreeMap<Uuid, usize>,
     /// Those whose breaker is open, as of when: once they have been changed, they are not known any more.
     pub as_of: BTreeMap<Uuid, Timestamp>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Destination {
     changed_at: Option<Timestamp>,
+    /// Attempts under way, and deliveries that wait for one of its slots.
     running: usize,
     breaker: Breaker,
     bucket: Option<Bucket>,
+    /// Its slots. Who has none waits, first come, first served.
+    turns: Arc<Semaphore>,
+    /// How long its attempts take, and when the last one ended.
+    pace: Option<(Duration, Instant)>,
 }
 
 impl Destination {
-    /// Attempts that may be started now.
+    fn new(slots: usize) -> Self {
+        let turns = Arc::new(Semaphore::new(slots));
+        Self { changed_at: None, running: 0, breaker: Breaker::default(), bucket: None, turns, pace: None }
+    }
+
+    /// Deliveries that may wait for a slot.
+    fn ahead(&self, slots: usize) -> usize {
+        match (self.pace, &self.bucket) {
+            (Some((pace, _)), None) => {
+                let turns = AHEAD.as_micros() / pace.as_micros().max(1);
+                slots * usize::try_from(turns).unwrap_or(MOST_AHEAD).min(MOST_AHEAD)
+            }
+            _ => 0,
+        }
+    }
+
+    fn note_pace(&mut self, took: Duration, now: Instant) {
+        let before = self.pace.map_or(took, |(pace, _)| pace);
+        self.pace = Some(((before * 7 + took) / 8, now));
+    }
+
+    /// Deliveries that may be taken over now.
     fn room(&self, slots: usize, now: Instant) -> usize {
+        let ahead = self.ahead(slots);
+        // While enough wait for a slot there is no hurry: the next claim is a large one.
+        let free = if self.running > slots + ahead / 2 { 0 } else { slots + ahead - self.running };
         let tokens = self.bucket.as_ref().map_or(usize::MAX, |bucket| bucket.tokens(now));
         let allowed = self.breaker.allows(now).map_or(usize::MAX, |all| all.saturating_sub(self.running));
-        slots.saturating_sub(self.running).min(tokens).min(allowed)
+        free.min(tokens).min(allowed)
     }
 
     /// Whether nothing would change if it were forgotten.
     fn is_as_new(&self, now: Instant) -> bool {
         self.running == 0
             && self.breaker.is_as_new(now)
+            && self.pace.is_none_or(|(_, at)| now.saturating_duration_since(at) > PACE_MEMORY)
             && self.bucket.as_ref().is_none_or(|bucket| bucket.is_full(now))
     }
 }
@@ -82,12 +124,12 @@ impl Desk {
         Self { slots, running: 0, destinations: HashMap::new(), leases: HashMap::new() }
     }
 
-    /// Attempts that may be started.
+    /// Deliveries that may be taken over.
     pub fn free(&self) -> usize {
         self.slots.all.saturating_sub(self.running)
     }
 
-    /// Attempts under way.
+    /// Deliveries taken over whose attempts have not ended.
     pub fn running(&self) -> usize {
         self.running
     }
@@ -97,27 +139,28 @@ impl Desk {
         self.destinations.values().flat_map(HashMap::values).filter(|d| d.breaker.is_open()).count()
     }
 
-    /// What may be started now for a tenant.
+    /// What may be taken over now for a tenant.
     pub fn room(&mut self, tenant_id: Uuid, now: Instant) -> Room {
         let Some(destinations) = self.destinations.get_mut(&tenant_id) else { return Room::default() };
         destinations.retain(|_, destination| !destination.is_as_new(now));
         let slots = self.slots.per_destination;
-        let attempts = destinations.iter().map(|(id, destination)| (*id, destination.room(slots, now)));
+        let deliveries = destinations.iter().map(|(id, destination)| (*id, destination.room(slots, now)));
         let broken = destinations.iter().filter(|(_, destination)| destination.breaker.is_open());
         let as_of = broken.filter_map(|(id, destination)| Some((*id, destination.changed_at?)));
-        let room = Room { attempts: attempts.collect(), as_of: as_of.collect() };
+        let room = Room { deliveries: deliveries.collect(), as_of: as_of.collect() };
         if destinations.is_empty() {
             self.destinations.remove(&tenant_id);
         }
         room
     }
 
-    /// Takes a delivery over, whose attempt begins now.
-    pub fn admit(&mut self, held: Held, now: Instant) {
+    /// Takes a delivery over. Its attempt begins when it has one of these turns, if it [may](Self::may_begin) then.
+    pub fn admit(&mut self, held: Held, now: Instant) -> Arc<Semaphore> {
+        let slots = self.slots.per_destination;
         self.leases.insert(held.delivery_id, held.tenant_id);
         self.running += 1;
         let destinations = self.destinations.entry(held.tenant_id).or_default();
-        let destination = destinations.entry(held.destination_id).or_default();
+        let destination = destinations.entry(held.destination_id).or_insert_with(|| Destination::new(slots));
         destination.running += 1;
         if destination.changed_at != held.destination_changed_at {
             destination.changed_at = held.destination_changed_at;
@@ -128,11 +171,29 @@ impl Desk {
             bucket.take(limit, now);
             bucket
         });
+        Arc::clone(&destination.turns)
+    }
+
+    /// Whether an attempt may begin whose turn has come: not if the destination has gone down while it waited.
+    pub fn may_begin(&self, held: Held, now: Instant) -> bool {
+        let destination =
+            self.destinations.get(&held.tenant_id).and_then(|all| all.get(&held.destination_id));
+        destination.is_none_or(|of| of.breaker.allows(now).is_none_or(|all| of.running <= all))
+    }
+
+    /// A delivery has been given back without an attempt.
+    pub fn withdrawn(&mut self, held: Held) {
+        self.leases.remove(&held.delivery_id);
+        self.running = self.running.saturating_sub(1);
+        let destinations = self.destinations.get_mut(&held.tenant_id);
+        if let Some(destination) = destinations.and_then(|all| all.get_mut(&held.destination_id)) {
+            destination.running = destination.running.saturating_sub(1);
+        }
     }
 
     /// An attempt has ended. Whether there is room now that there was not before: then look for more. The lease
     /// stays until [`Self::settled`].
-    pub fn finished(&mut self, held: Held, health: Health, now: Instant) -> bool {
+    pub fn finished(&mut self, held: Held, health: Health, took: Duration, now: Instant) -> bool {
         let was_full = self.free() == 0;
         let slots = self.slots.per_destination;
         let destination = self.destinations.get_mut(&held.tenant_id);
@@ -144,6 +205,7 @@ impl Desk {
         // One that began before its destination was changed says nothing of what it is now.
         if destination.changed_at == held.destination_changed_at {
             destination.breaker.record(health, now);
+            destination.note_pace(took, now);
         }
         self.running = self.running.saturating_sub(1);
         was_full || (had_none && destination.room(slots, now) > 0)
@@ -182,6 +244,8 @@ mod tests {
     use super::*;
 
     const TENANT: Uuid = Uuid::from_u128(1);
+    /// So long that nothing is claimed ahead.
+    const SLOW: Duration = Duration::from_secs(1);
 
     fn desk() -> Desk {
         Desk::new(Slots { all: 4, per_destination: 2 })
@@ -198,7 +262,7 @@ mod tests {
     }
 
     fn room(desk: &mut Desk, destination: u128, now: Instant) -> Option<usize> {
-        desk.room(TENANT, now).attempts.get(&Uuid::from_u128(destination)).copied()
+        desk.room(TENANT, now).deliveries.get(&Uuid::from_u128(destination)).copied()
     }
 
     #[test]
@@ -209,24 +273,60 @@ mod tests {
         assert_eq!(room(&mut desk, 1, now), Some(1));
         desk.admit(held(1, 2), now);
         assert_eq!((room(&mut desk, 1, now), desk.free()), (Some(0), 2));
-        assert!(desk.finished(held(1, 1), Health::Up, now), "it was full");
-        assert!(!desk.finished(held(1, 2), Health::Up, now), "there was room already");
-        assert_eq!((room(&mut desk, 1, now), desk.running()), (None, 0));
+        assert!(desk.finished(held(1, 1), Health::Up, SLOW, now), "it was full");
+        assert!(!desk.finished(held(1, 2), Health::Up, SLOW, now), "there was room already");
+        assert_eq!((room(&mut desk, 1, now), desk.running()), (Some(2), 0));
+        assert_eq!(room(&mut desk, 1, now + PACE_MEMORY * 2), None, "and now it is forgotten");
+    }
+
+    #[test]
+    fn for_a_fast_destination_more_is_taken_over_than_can_begin() {
+        let (mut desk, now) = (Desk::new(Slots { all: 100, per_destination: 4 }), Instant::now());
+        let turns = desk.admit(held(1, 1), now);
+        assert_eq!((turns.available_permits(), room(&mut desk, 1, now)), (4, Some(3)));
+        desk.finished(held(1, 1), Health::Up, Duration::from_millis(1), now);
+        assert_eq!(room(&mut desk, 1, now), Some(4 + 4 * MOST_AHEAD));
+        (0..11).for_each(|n| drop(desk.admit(held(1, n), now)));
+        assert_eq!(room(&mut desk, 1, now), Some(0), "enough wait");
+        assert!(desk.finished(held(1, 0), Health::Up, Duration::from_millis(1), now), "and now they do not");
+        assert_eq!(room(&mut desk, 1, now), Some(6));
+        assert_eq!(room(&mut desk, 2, now), None, "that is known of this one alone");
+        (0..12).for_each(|n| {
+            desk.finished(held(1, n), Health::Up, SLOW, now);
+        });
+        assert_eq!(room(&mut desk, 1, now), Some(4), "it is fast no more");
+    }
+
+    #[test]
+    fn what_waits_for_a_destination_that_goes_down_does_not_begin() {
+        let (mut desk, now) = (Desk::new(Slots { all: 100, per_destination: 4 }), Instant::now());
+        (0..12).for_each(|n| drop(desk.admit(held(1, n), now)));
+        assert!(desk.may_begin(held(1, 11), now));
+        (0..10).for_each(|n| {
+            desk.finished(held(1, n), Health::Down, SLOW, now);
+        });
+        assert!(!desk.may_begin(held(1, 11), now));
+        desk.withdrawn(held(1, 10));
+        desk.withdrawn(held(1, 11));
+        assert_eq!((desk.running(), desk.free()), (0, 100));
+        let probed_at = now + desk.waits(now).expect("a time to probe");
+        desk.admit(held(1, 12), probed_at);
+        assert!(desk.may_begin(held(1, 12), probed_at), "the probe");
     }
 
     #[test]
     fn a_full_desk_looks_for_more_when_anything_ends() {
         let (mut desk, now) = (desk(), Instant::now());
-        (1..5).for_each(|n| desk.admit(held(n, n), now));
+        (1..5).for_each(|n| drop(desk.admit(held(n, n), now)));
         assert_eq!(desk.free(), 0);
-        assert!(desk.finished(held(3, 3), Health::Up, now));
+        assert!(desk.finished(held(3, 3), Health::Up, SLOW, now));
     }
 
     #[test]
     fn a_lease_lasts_until_it_is_settled() {
         let (mut desk, now) = (desk(), Instant::now());
         desk.admit(held(1, 7), now);
-        desk.finished(held(1, 7), Health::Up, now);
+        desk.finished(held(1, 7), Health::Up, SLOW, now);
         assert_eq!((desk.free(), desk.leases().len()), (4, 1));
         desk.settled([Uuid::from_u128(7)].into_iter());
         assert!(desk.leases().is_empty());
@@ -239,15 +339,15 @@ mod tests {
         while desk.broken() == 0 {
             deliveries += 1;
             desk.admit(held(1, deliveries), now);
-            desk.finished(held(1, deliveries), Health::Down, now);
+            desk.finished(held(1, deliveries), Health::Down, SLOW, now);
         }
         assert_eq!(room(&mut desk, 1, now), Some(0));
         now += desk.waits(now).expect("a time to probe");
         assert_eq!(room(&mut desk, 1, now), Some(1), "one probe");
         desk.admit(held(1, 99), now);
         assert_eq!(room(&mut desk, 1, now), Some(0), "and no second beside it");
-        assert!(desk.finished(held(1, 99), Health::Up, now), "it is up: look for what waited");
-        assert_eq!((desk.broken(), room(&mut desk, 1, now)), (0, None));
+        assert!(desk.finished(held(1, 99), Health::Up, SLOW, now), "it is up: look for what waited");
+        assert_eq!((desk.broken(), room(&mut desk, 1, now)), (0, Some(2)));
     }
 
     #[test]
@@ -258,13 +358,13 @@ mod tests {
         desk.admit(slow, now);
         while desk.broken() == 0 {
             desk.admit(old, now);
-            desk.finished(old, Health::Down, now);
+            desk.finished(old, Health::Down, SLOW, now);
         }
         let as_of = desk.room(TENANT, now).as_of;
         assert_eq!(as_of.into_iter().collect::<Vec<_>>(), [(old.destination_id, Timestamp::UNIX_EPOCH)]);
         desk.admit(new, now);
         assert_eq!((desk.broken(), room(&mut desk, 1, now)), (0, Some(0)), "its slots are those it had");
-        assert!(desk.finished(slow, Health::Down, now), "a slot is free");
+        assert!(desk.finished(slow, Health::Down, SLOW, now), "a slot is free");
         assert!(desk.room(TENANT, now).as_of.is_empty(), "and the straggler's failure is not the new one's");
     }
 
@@ -273,10 +373,10 @@ mod tests {
         let (mut desk, mut now) = (Desk::new(Slots { all: 100, per_destination: 50 }), Instant::now());
         let limited = Held { rate_limit: Some(10), ..held(1, 1) };
         desk.admit(limited, now);
-        desk.finished(limited, Health::Up, now);
+        desk.finished(limited, Health::Up, SLOW, now);
         while room(&mut desk, 1, now).is_some_and(|room| room > 0) {
             desk.admit(limited, now);
-            desk.finished(limited, Health::Up, now);
+            desk.finished(limited, Health::Up, SLOW, now);
         }
         let wait = desk.waits(now).expect("a time when there is room again");
         now += wait;

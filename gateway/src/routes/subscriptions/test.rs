@@ -58,7 +58,7 @@ pub async fn test(
             entity_version: None,
             dedupe_key: format!("{domain_event_id}:test"),
             changed: Vec::new(),
-            payload,
+            payload: payload.into(),
             created_at: now,
             entity: None,
             headers: subscription["headers"].clone(),
