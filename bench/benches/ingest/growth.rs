@@ -3,7 +3,7 @@
 //! The events are not taken in: they are copies of what a few webhooks left, with ids of their own. What they carry
 //! (bodies, documents) is left out, so that they fit onto a small disk; indexes are as large as they would be.
 
-use super::{Bench, CLIENTS, Result, WAYS};
+use super::{Bench, CLIENTS, Pass, Result, WAYS};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use nexus_bench::{Better, Figure, Report, Samples, time};
 use nexus_tests::cluster::Cluster;
@@ -57,7 +57,7 @@ pub async fn run(cluster: &Cluster) -> Result<()> {
     grow(&mut grown, events).await?;
 
     let limit = time(Duration::from_secs(60)) / (3 * PASSES);
-    let speed = take_in(&mut empty, SEED).await?;
+    let speed = take_in(&mut empty, SEED).await?.webhooks_per_second;
     let each = ((speed * limit.as_secs_f64()) as i64 / (CLIENTS as i64 * way.size)).max(SEED);
     take_in(&mut grown, SEED).await?;
     let readers = [Reader::begin(&grown).await?, Reader::begin(&empty).await?];
@@ -65,9 +65,12 @@ pub async fn run(cluster: &Cluster) -> Result<()> {
     sleep(STATISTICS).await;
     let before: i64 = grown.admin.query_one(scanned, &[]).await?.get(0);
     let (mut taken, mut claimed, mut read) = ([vec![], vec![]], [vec![], vec![]], [vec![], vec![]]);
+    let mut wal = [vec![], vec![]];
     for _ in 0..PASSES {
         for (place, bench) in [&mut grown, &mut empty].into_iter().enumerate() {
-            taken[place].push(take_in(bench, each).await?);
+            let pass = take_in(bench, each).await?;
+            taken[place].push(pass.webhooks_per_second);
+            wal[place].push(pass.wal_per_webhook / 1024.0);
             claimed[place].push(claim(bench).await?);
             read[place].push(readers[place].read().await?);
         }
@@ -77,6 +80,8 @@ pub async fn run(cluster: &Cluster) -> Result<()> {
     if rows > 0 {
         return Err(format!("{rows} rows of large tables were read by scans, and not by an index").into());
     }
+    // Pages that are written for the first time after a checkpoint go into the log whole; a larger database has more of them.
+    let [more, less] = wal.map(|wal| Samples::new(wal).median());
     let figure = |name: &str, [value, reference]: [Vec<f64>; 2]| Figure {
         name: name.to_owned(),
         value: Samples::new(value),
@@ -93,19 +98,22 @@ pub async fn run(cluster: &Cluster) -> Result<()> {
             figure("deliveries claimed", claimed),
             figure("pages of lists", read),
         ],
-        columns: vec![("events", vec![events.to_string(); 3])],
+        columns: vec![
+            ("events", vec![events.to_string(); 3]),
+            ("KB of WAL, and at none", vec![format!("{more:.0}, {less:.0}")]),
+        ],
     };
     println!("\nwritten: {}\n", report.publish()?.display());
     Ok(())
 }
 
-/// So many transactions of each client; webhooks a second.
-async fn take_in(bench: &mut Bench<'_>, each: i64) -> Result<f64> {
+/// So many transactions of each client.
+async fn take_in(bench: &mut Bench<'_>, each: i64) -> Result<Pass> {
     let (first, _) = bench.compose(each).await?;
     let statement = bench.way.statement.ok_or("growth is of what is taken in by SQL")?;
     let pass = bench.run(statement, &bench.pipeline, first, each).await?;
     bench.admin.batch_execute("truncate bench.batch").await?;
-    Ok(pass.webhooks_per_second)
+    Ok(pass)
 }
 
 /// A gateway, and a key of the first shop.
