@@ -18,7 +18,7 @@ use serde_json::Value;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use tokio::sync::{MutexGuard, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
@@ -226,11 +226,16 @@ impl Live {
 
     /// Asks for changes and takes them over; whether there were any.
     pub async fn refresh(&self, database: &Database) -> Result<bool, Failure> {
-        let mut loaded = self.loaded.lock().await;
+        let loaded = self.loaded.lock().await;
+        self.ask(loaded, database).await
+    }
+
+    async fn ask(&self, mut loaded: MutexGuard<'_, Loaded>, database: &Database) -> Result<bool, Failure> {
+        let asked_at = Instant::now();
         let known = loaded.fingerprint.clone();
         let row =
             db::within(REFRESH_TIMEOUT, database.row(sql::CONFIGURATION, &[(&known, Type::TEXT)])).await?;
-        *self.refreshed_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self.refreshed_at.lock().unwrap_or_else(PoisonError::into_inner) = asked_at;
         let (fingerprint, changed): (Option<String>, Option<Value>) = (row.try_get(0)?, row.try_get(1)?);
         let Some(changed) = changed else { return Ok(false) };
         match loaded.loader.load(changed, &self.master_keys) {
@@ -249,6 +254,19 @@ impl Live {
     /// Takes over a change that was just made here, so that this gateway's next answer knows it.
     pub async fn refresh_now(&self, database: &Database) {
         if let Err(failure) = self.refresh(database).await {
+            tracing::debug!(error = %failure, "the configuration is refreshed in a moment");
+        }
+    }
+
+    /// Sees to it that the configuration is the database's as of this moment or a later one. Of many who ask at a time one
+    /// asks the database.
+    pub async fn refresh_as_of(&self, moment: Instant, database: &Database) {
+        let loaded = self.loaded.lock().await;
+        let refreshed_at = *self.refreshed_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if refreshed_at >= moment {
+            return;
+        }
+        if let Err(failure) = self.ask(loaded, database).await {
             tracing::debug!(error = %failure, "the configuration is refreshed in a moment");
         }
     }

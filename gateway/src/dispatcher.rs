@@ -21,7 +21,7 @@ use claim::{Claimed, Work};
 use desk::{Desk, Held, Slots};
 use futures_util::stream::{self, StreamExt as _};
 use jiff::Timestamp;
-use nexus_core::retry::ErrorClass;
+use nexus_core::retry::{ErrorClass, Health};
 use send::{NotSent, Sender};
 use settle::{Report, Settling};
 use std::ops::RangeInclusive;
@@ -161,7 +161,8 @@ impl Dispatcher {
             let tenants: Vec<Uuid> = due.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
             let are_all = tenants.len() < most;
             had_their_turn.extend(&tenants);
-            let share = free.div_ceil(tenants.len().max(1));
+            // All shares together are no more than there is room for; what is left over is for the next look.
+            let share = free / tenants.len().max(1);
             let claims = tenants.into_iter().map(|tenant_id| self.claim(tenant_id, share));
             let mut claims = stream::iter(claims).buffer_unordered(CONCURRENT_CLAIMS);
             while let Some(claimed) = claims.next().await {
@@ -209,43 +210,31 @@ impl Dispatcher {
     fn start(self: &Arc<Self>, delivery: Claimed) {
         let held = delivery.held();
         let turns = self.desk().admit(held, Instant::now().into_std());
-        let this = Arc::clone(self);
+        let mut begun =
+            Begun { dispatcher: Arc::clone(self), held, at: Instant::now(), ending: Ending::Unknown };
         tokio::spawn(async move {
             // It is never closed, so there is always a turn.
             let turn = turns.acquire_owned().await;
-            let began = Instant::now();
-            if !this.desk().may_begin(held, began.into_std()) {
-                return this.give_back(held).await;
+            if begun.may_go_on() {
+                let report = begun.dispatcher.attempt(&delivery).await;
+                drop((delivery, turn));
+                begun.ended(Ending::Reported(report));
+            } else {
+                begun.dispatcher.release(held.tenant_id, &[held.delivery_id]).await;
+                begun.ended(Ending::GivenBack);
             }
-            let report = this.attempt(&delivery).await;
-            drop((delivery, turn));
-            let health = report.health;
-            this.settling.report(held.tenant_id, report);
-            let now = Instant::now();
-            let has_room = this.desk().finished(held, health, now - began, now.into_std());
-            this.count();
-            if has_room {
-                this.has_room.notify_one();
-            }
-            this.idle.notify_waiters();
         });
         self.count();
-    }
-
-    /// Gives a delivery back whose attempt does not begin.
-    async fn give_back(&self, held: Held) {
-        self.release(held.tenant_id, &[held.delivery_id]).await;
-        self.desk().withdrawn(held);
-        self.count();
-        self.idle.notify_waiters();
     }
 
     async fn attempt(&self, claimed: &Claimed) -> Report {
         let now = Timestamp::now();
         let mut prepared = self.prepare(claimed, now);
-        if prepared.as_ref().is_err_and(|not_sent| matches!(not_sent.class, ErrorClass::Configuration)) {
+        let is_unknown = |not_sent: &NotSent| matches!(not_sent.class, ErrorClass::Configuration);
+        if claimed.url.is_some() && prepared.as_ref().is_err_and(is_unknown) {
             // A destination that was made a moment ago, at another gateway: its secret may not be known here yet.
-            self.configuration.refresh_now(&self.database).await;
+            let as_of = self.desk().configuration_as_of(claimed.held(), Instant::now().into_std());
+            self.configuration.refresh_as_of(as_of, &self.database).await;
             prepared = self.prepare(claimed, now);
         }
         let attempt = self.sender.attempt(prepared, now).await;
@@ -270,7 +259,9 @@ impl Dispatcher {
     }
 
     fn settled(&self, reports: &[Report], others_are_due: bool) {
-        self.desk().settled(reports.iter().map(|report| report.delivery_id));
+        if self.desk().settled(reports.iter().map(|report| report.delivery_id)) {
+            self.has_room.notify_one();
+        }
         if others_are_due {
             self.doorbell.ring();
         }
@@ -338,5 +329,67 @@ impl Dispatcher {
     fn desk(&self) -> MutexGuard<'_, Desk> {
         // Nothing in a critical section panics half-way, so a poisoned desk is still whole.
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A delivery taken over. However its task ends, the slot is free afterwards; and if it ends without an outcome, which
+/// only a defect does, its lease runs out and the delivery is made again.
+struct Begun {
+    dispatcher: Arc<Dispatcher>,
+    held: Held,
+    /// When its attempt began.
+    at: Instant,
+    ending: Ending,
+}
+
+/// What became of a delivery taken over.
+enum Ending {
+    Unknown,
+    Reported(Report),
+    /// Its attempt did not begin.
+    GivenBack,
+}
+
+impl Begun {
+    /// Whether the attempt may begin now that it has its turn.
+    fn may_go_on(&mut self) -> bool {
+        self.at = Instant::now();
+        self.dispatcher.desk().may_begin(self.held, self.at.into_std())
+    }
+
+    fn ended(&mut self, ending: Ending) {
+        self.ending = ending;
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        let (dispatcher, held) = (&self.dispatcher, self.held);
+        let health = match std::mem::replace(&mut self.ending, Ending::Unknown) {
+            Ending::GivenBack => None,
+            Ending::Reported(report) => {
+                let health = report.health;
+                dispatcher.settling.report(held.tenant_id, report);
+                Some(health)
+            }
+            Ending::Unknown => {
+                tracing::error!(delivery_id = %held.delivery_id, "an attempt ended without an outcome; it is made again");
+                dispatcher.desk().settled(std::iter::once(held.delivery_id));
+                Some(Health::Unknown)
+            }
+        };
+        let now = Instant::now();
+        let has_room = match health {
+            Some(health) => dispatcher.desk().finished(held, health, now - self.at, now.into_std()),
+            None => {
+                dispatcher.desk().withdrawn(held);
+                false
+            }
+        };
+        dispatcher.count();
+        if has_room {
+            dispatcher.has_room.notify_one();
+        }
+        dispatcher.idle.notify_waiters();
     }
 }

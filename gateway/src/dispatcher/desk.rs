@@ -22,6 +22,8 @@ const AHEAD: Duration = Duration::from_millis(20);
 const MOST_AHEAD: usize = 3;
 /// For how long it is known how fast a destination is.
 const PACE_MEMORY: Duration = Duration::from_secs(10);
+/// How often the configuration is asked for because of one destination.
+const ASK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How much may be under way.
 #[derive(Debug, Clone, Copy)]
@@ -75,12 +77,22 @@ struct Destination {
     turns: Arc<Semaphore>,
     /// How long its attempts take, and when the last one ended.
     pace: Option<(Duration, Instant)>,
+    /// When the configuration was last asked for because of it.
+    asked_at: Option<Instant>,
 }
 
 impl Destination {
     fn new(slots: usize) -> Self {
         let turns = Arc::new(Semaphore::new(slots));
-        Self { changed_at: None, running: 0, breaker: Breaker::default(), bucket: None, turns, pace: None }
+        Self {
+            changed_at: None,
+            running: 0,
+            breaker: Breaker::default(),
+            bucket: None,
+            turns,
+            pace: None,
+            asked_at: None,
+        }
     }
 
     /// Deliveries that may wait for a slot.
@@ -115,6 +127,11 @@ impl Destination {
             && self.breaker.is_as_new(now)
             && self.pace.is_none_or(|(_, at)| now.saturating_duration_since(at) > PACE_MEMORY)
             && self.bucket.as_ref().is_none_or(|bucket| bucket.is_full(now))
+            && self.asked_lately(now).is_none()
+    }
+
+    fn asked_lately(&self, now: Instant) -> Option<Instant> {
+        self.asked_at.filter(|at| now.saturating_duration_since(*at) < ASK_INTERVAL)
     }
 }
 
@@ -124,9 +141,11 @@ impl Desk {
         Self { slots, running: 0, destinations: HashMap::new(), leases: HashMap::new() }
     }
 
-    /// Deliveries that may be taken over.
+    /// Deliveries that may be taken over. As many as may be held may wait beside them for the database to take their
+    /// outcome, and no more: while it cannot, nothing is sent.
     pub fn free(&self) -> usize {
-        self.slots.all.saturating_sub(self.running)
+        let held = (2 * self.slots.all).saturating_sub(self.leases.len());
+        self.slots.all.saturating_sub(self.running).min(held)
     }
 
     /// Deliveries taken over whose attempts have not ended.
@@ -208,7 +227,17 @@ impl Desk {
             destination.note_pace(took, now);
         }
         self.running = self.running.saturating_sub(1);
-        was_full || (had_none && destination.room(slots, now) > 0)
+        let has_room_now = had_none && destination.room(slots, now) > 0;
+        self.free() > 0 && (was_full || has_room_now)
+    }
+
+    /// As of when the configuration has to be for an attempt whose destination it does not know: asked for once in a
+    /// while, however many attempts there are.
+    pub fn configuration_as_of(&mut self, held: Held, now: Instant) -> Instant {
+        let slots = self.slots.per_destination;
+        let destinations = self.destinations.entry(held.tenant_id).or_default();
+        let destination = destinations.entry(held.destination_id).or_insert_with(|| Destination::new(slots));
+        *destination.asked_at.insert(destination.asked_lately(now).unwrap_or(now))
     }
 
     /// How long until a destination may be sent to again that may not be now, by its breaker or its rate.
@@ -222,11 +251,14 @@ impl Desk {
         earliest.map(|at| at.saturating_duration_since(now))
     }
 
-    /// The database knows what became of these.
-    pub fn settled(&mut self, delivery_ids: impl Iterator<Item = Uuid>) {
+    /// The database knows what became of these, or will see their leases run out. Whether there is room now that there
+    /// was not before.
+    pub fn settled(&mut self, delivery_ids: impl Iterator<Item = Uuid>) -> bool {
+        let was_full = self.free() == 0;
         for delivery_id in delivery_ids {
             self.leases.remove(&delivery_id);
         }
+        was_full && self.free() > 0
     }
 
     /// What is leased, by tenant.
@@ -333,6 +365,34 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_to_be_settled_is_bounded() {
+        let (mut desk, now) = (desk(), Instant::now());
+        for delivery in 1..=8 {
+            assert!(desk.free() > 0, "{delivery}");
+            desk.admit(held(delivery, delivery), now);
+            assert!(!desk.finished(held(delivery, delivery), Health::Up, SLOW, now));
+        }
+        assert_eq!((desk.running(), desk.free()), (0, 0), "nothing runs, and nothing was settled");
+        assert!(desk.settled([Uuid::from_u128(3), Uuid::from_u128(4)].into_iter()), "there is room again");
+        assert_eq!(desk.free(), 2);
+        assert!(!desk.settled([Uuid::from_u128(5)].into_iter()), "there was room already");
+    }
+
+    #[test]
+    fn the_configuration_is_asked_for_once_a_second_for_a_destination() {
+        let (mut desk, first) = (desk(), Instant::now());
+        desk.admit(held(1, 1), first);
+        assert_eq!(desk.configuration_as_of(held(1, 1), first), first);
+        desk.finished(held(1, 1), Health::Unknown, SLOW, first);
+        let (soon, later) = (first + ASK_INTERVAL / 2, first + ASK_INTERVAL);
+        desk.room(TENANT, soon);
+        assert_eq!(desk.configuration_as_of(held(1, 2), soon), first, "the same answer will do");
+        assert_eq!(desk.configuration_as_of(held(2, 3), soon), soon);
+        assert_eq!(desk.configuration_as_of(held(1, 4), later), later);
+        assert!(desk.room(TENANT, later + 2 * PACE_MEMORY).deliveries.is_empty(), "it is forgotten");
+    }
+
+    #[test]
     fn a_destination_that_is_down_has_no_room_until_it_is_probed() {
         let (mut desk, mut now) = (desk(), Instant::now());
         let mut deliveries = 0;
@@ -340,6 +400,7 @@ mod tests {
             deliveries += 1;
             desk.admit(held(1, deliveries), now);
             desk.finished(held(1, deliveries), Health::Down, SLOW, now);
+            desk.settled([Uuid::from_u128(deliveries)].into_iter());
         }
         assert_eq!(room(&mut desk, 1, now), Some(0));
         now += desk.waits(now).expect("a time to probe");
