@@ -218,7 +218,7 @@ impl Dispatcher {
             if begun.may_go_on() {
                 let report = begun.dispatcher.attempt(&delivery).await;
                 drop((delivery, turn));
-                begun.ended(Ending::Reported(report));
+                begun.ended(Ending::Reported(Box::new(report)));
             } else {
                 begun.dispatcher.release(held.tenant_id, &[held.delivery_id]).await;
                 begun.ended(Ending::GivenBack);
@@ -345,7 +345,7 @@ struct Begun {
 /// What became of a delivery taken over.
 enum Ending {
     Unknown,
-    Reported(Report),
+    Reported(Box<Report>),
     /// Its attempt did not begin.
     GivenBack,
 }
@@ -369,7 +369,7 @@ impl Drop for Begun {
             Ending::GivenBack => None,
             Ending::Reported(report) => {
                 let health = report.health;
-                dispatcher.settling.report(held.tenant_id, report);
+                dispatcher.settling.report(held.tenant_id, *report);
                 Some(health)
             }
             Ending::Unknown => {

@@ -74,7 +74,7 @@ async fn no_webhook_is_slept_through() {
     for round in 1..=60 {
         let write = async |number: usize, (site, sink): &(Site<'_>, Sink), rest: u64| {
             for _ in 0..3 {
-                if number % 2 == 0 {
+                if number.is_multiple_of(2) {
                     assert_eq!(site.send(&order()).await.status, 202);
                     continue;
                 }

@@ -2,7 +2,6 @@
 
 use super::queue::event;
 use super::{change, subscribe_at, subscribe_with};
-use crate::site;
 use nexus_tests::cluster::SHARED;
 use nexus_tests::gateway::Gateway;
 use nexus_tests::sink::{Gate, Reply, Sink};
@@ -47,7 +46,10 @@ async fn logged(site: &Site<'_>, outcome: &str) -> i64 {
 async fn a_rate_is_kept_and_holds_up_nobody_else() {
     const RATE: u32 = 10;
     const EVENTS: usize = 40;
-    let (site, sink) = (site().await, Sink::start().await);
+    // Of its own: each gateway counts for itself, and others come and go at the shared database.
+    let database = SHARED.database();
+    let gateway = Gateway::start(&database);
+    let (site, sink) = (Site::create(&database, &gateway).await, Sink::start().await);
     subscribe_with(&site, &sink.url("/limited"), json!({ "rate_limit": RATE })).await;
     subscribe_at(&site, &sink.url("/free"), &["order.*"]).await;
     site.in_force().await;
