@@ -38,6 +38,8 @@ comment on column nexus.event.delivery_key is 'The platform''s own id of the del
 comment on column nexus.event.emitted_at is 'When the platform says it sent it.';
 create index event_trace_id_idx on nexus.event (tenant_id, trace_id);
 create index event_connector_id_idx on nexus.event (tenant_id, connector_id, event_id);
+-- What was not accepted is what people ask for, and so little that it costs nothing to keep it apart.
+create index event_unaccepted_idx on nexus.event (tenant_id, event_id) where status <> 'accepted';
 
 create table nexus.idempotency_key (
     tenant_id     uuid not null,

@@ -152,3 +152,4 @@ comment on column nexus.webhook_delivery_log.response_body is 'At most the first
 comment on column nexus.webhook_delivery_log.error_class is 'dns, connect, tls, timeout, http, ssrf, callback_timeout or configuration; null when it succeeded.';
 create index webhook_delivery_log_delivery_id_idx on nexus.webhook_delivery_log (tenant_id, delivery_id);
 create index webhook_delivery_log_trace_id_idx on nexus.webhook_delivery_log (tenant_id, trace_id);
+create index webhook_delivery_log_destination_id_idx on nexus.webhook_delivery_log (tenant_id, destination_id, webhook_delivery_log_id);
