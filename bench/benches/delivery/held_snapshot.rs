@@ -5,6 +5,7 @@ use crate::{Result, figure, publish};
 use nexus_bench::sink::Sink;
 use nexus_bench::{Better, Samples, time};
 use std::time::{Duration, Instant};
+use uuid::Uuid;
 
 const GOAL: f64 = 0.95;
 const TENANTS: usize = 4;
@@ -52,7 +53,8 @@ pub async fn run() -> Result<()> {
 
 /// Queues some, which the gateway that runs delivers at once.
 async fn round(stage: &Stage, sink: &Sink) -> Result<f64> {
+    let since = Uuid::now_v7();
     sink.begin();
     stage.fill(ROUND / TENANTS).await?;
-    stage.drained(sink, ROUND).await
+    stage.drained(sink, ROUND, since).await
 }
