@@ -13,7 +13,7 @@ use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, NoTls, Row};
@@ -29,6 +29,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often a transaction is tried that others are in the way of.
 const CONFLICT_ATTEMPTS: u32 = 4;
+/// Before the second attempt; before each later one as much more.
+const CONFLICT_PAUSE: Duration = Duration::from_millis(10);
 
 /// Connections of one purpose.
 #[derive(Debug, Clone)]
@@ -165,8 +167,7 @@ impl Database {
 
     /// Runs a statement in a transaction of its own.
     pub async fn rows(&self, sql: &str, parameters: &Parameters<'_>) -> Result<Vec<Row>, Failure> {
-        let client = self.pool.get().await?;
-        bounded(client, None, sql, parameters).await
+        Transaction { setup: None, sql, parameters }.run_bounded(self.pool.get().await?).await
     }
 
     /// Runs a statement that gives exactly one row.
@@ -203,10 +204,9 @@ impl Database {
         sql: &str,
         parameters: &Parameters<'_>,
     ) -> Result<Vec<Row>, Error> {
-        let client = self.pool.get().await?;
         let scope: &Parameters<'_> = &[(&tenant_id, Type::TEXT), (&environment_id, Type::TEXT)];
-        let setup = Setup { begin: sql::BEGIN_READ, statement: sql::SCOPE, parameters: scope };
-        Ok(bounded(client, Some(setup), sql, parameters).await?)
+        let setup = Some(Setup { begin: sql::BEGIN_READ, statement: sql::SCOPE, parameters: scope });
+        Ok(Transaction { setup, sql, parameters }.run_bounded(self.pool.get().await?).await?)
     }
 
     /// Runs a statement in a transaction of its own for somebody whom the activity log is to name; nobody
@@ -217,10 +217,9 @@ impl Database {
         sql: &str,
         parameters: &Parameters<'_>,
     ) -> Result<Vec<Row>, Failure> {
-        let client = self.pool.get().await?;
         let actor: &Parameters<'_> = &[(&actor, Type::TEXT)];
-        let setup = Setup { begin: sql::BEGIN, statement: sql::ACTOR, parameters: actor };
-        bounded(client, Some(setup), sql, parameters).await
+        let setup = Some(Setup { begin: sql::BEGIN, statement: sql::ACTOR, parameters: actor });
+        Transaction { setup, sql, parameters }.run_bounded(self.pool.get().await?).await
     }
 
     /// The same for a statement that gives exactly one row.
@@ -246,7 +245,7 @@ impl Database {
 
     /// Runs a statement in a transaction of its own, however long it takes.
     pub async fn rows_unbounded(&self, sql: &str, parameters: &Parameters<'_>) -> Result<Vec<Row>, Failure> {
-        Ok(repeated(&self.pool.get().await?, None, sql, parameters).await?)
+        Ok(Transaction { setup: None, sql, parameters }.run(&self.pool.get().await?).await?)
     }
 
     /// A connection for statements that belong to one session.
@@ -261,63 +260,57 @@ impl Database {
     }
 }
 
-/// What precedes a statement in its transaction.
-#[derive(Clone, Copy)]
+/// A statement in a transaction of its own.
+struct Transaction<'a> {
+    setup: Option<Setup<'a>>,
+    sql: &'a str,
+    parameters: &'a Parameters<'a>,
+}
+
+/// What precedes it.
 struct Setup<'a> {
     begin: &'static str,
     statement: &'static str,
     parameters: &'a Parameters<'a>,
 }
 
-/// Runs a transaction on a connection. One that does not answer in time is not used again: its answer could come when
-/// another waits.
-async fn bounded(
-    client: Object,
-    setup: Option<Setup<'_>>,
-    sql: &str,
-    parameters: &Parameters<'_>,
-) -> Result<Vec<Row>, Failure> {
-    match timeout(STATEMENT_TIMEOUT, repeated(&client, setup, sql, parameters)).await {
-        Ok(done) => Ok(done?),
-        Err(_) => {
-            drop(Object::take(client));
-            Err(Failure::Timeout)
-        }
-    }
-}
-
-/// Runs a transaction, and again if others were in its way: then nothing of it was done.
-async fn repeated(
-    client: &Object,
-    setup: Option<Setup<'_>>,
-    sql: &str,
-    parameters: &Parameters<'_>,
-) -> Result<Vec<Row>, tokio_postgres::Error> {
-    for _ in 1..CONFLICT_ATTEMPTS {
-        match transaction(client, setup, sql, parameters).await {
-            Err(error) if Trouble::of(&error) == Trouble::Conflict => {
-                tracing::debug!(error = %Chain(&error), "another transaction was in the way");
+impl Transaction<'_> {
+    /// Runs it on a connection. One that does not answer in time is not used again: its answer could come when another
+    /// waits.
+    async fn run_bounded(&self, client: Object) -> Result<Vec<Row>, Failure> {
+        match timeout(STATEMENT_TIMEOUT, self.run(&client)).await {
+            Ok(done) => Ok(done?),
+            Err(_) => {
+                drop(Object::take(client));
+                Err(Failure::Timeout)
             }
-            ended => return ended,
         }
     }
-    transaction(client, setup, sql, parameters).await
-}
 
-async fn transaction(
-    client: &Object,
-    setup: Option<Setup<'_>>,
-    sql: &str,
-    parameters: &Parameters<'_>,
-) -> Result<Vec<Row>, tokio_postgres::Error> {
-    let Some(setup) = setup else { return client.query_typed(sql, parameters).await };
-    let (_, _, rows, _) = futures_util::try_join!(
-        client.batch_execute(setup.begin),
-        client.query_typed(setup.statement, setup.parameters),
-        client.query_typed(sql, parameters),
-        client.batch_execute(sql::COMMIT),
-    )?;
-    Ok(rows)
+    /// Runs it, and again if others were in its way: then nothing of it was done.
+    async fn run(&self, client: &Object) -> Result<Vec<Row>, tokio_postgres::Error> {
+        for attempt in 1..CONFLICT_ATTEMPTS {
+            match self.run_once(client).await {
+                Err(error) if Trouble::of(&error) == Trouble::Conflict => {
+                    tracing::debug!(error = %Chain(&error), "another transaction was in the way");
+                    sleep(CONFLICT_PAUSE * attempt).await;
+                }
+                ended => return ended,
+            }
+        }
+        self.run_once(client).await
+    }
+
+    async fn run_once(&self, client: &Object) -> Result<Vec<Row>, tokio_postgres::Error> {
+        let Some(setup) = &self.setup else { return client.query_typed(self.sql, self.parameters).await };
+        let (_, _, rows, _) = futures_util::try_join!(
+            client.batch_execute(setup.begin),
+            client.query_typed(setup.statement, setup.parameters),
+            client.query_typed(self.sql, self.parameters),
+            client.batch_execute(sql::COMMIT),
+        )?;
+        Ok(rows)
+    }
 }
 
 /// Why a statement gave no rows.

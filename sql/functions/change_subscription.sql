@@ -33,9 +33,9 @@ begin
     update nexus.webhook_subscription s set
         url = wanted.url, event_types = wanted.event_types, description = wanted.description, headers = wanted.headers,
         filter = wanted.filter, payload_version = wanted.payload_version, ordering = wanted.ordering, retry = wanted.retry,
-        rate_limit = wanted.rate_limit, envelope = wanted.envelope, signature = wanted.signature, status = wanted.status, disabled_reason = wanted.disabled_reason,
-        failing_since = wanted.failing_since, last_failed_at = wanted.last_failed_at,
-        updated_at = now()
+        rate_limit = wanted.rate_limit, envelope = wanted.envelope, signature = wanted.signature, status = wanted.status,
+        disabled_reason = wanted.disabled_reason, failing_since = wanted.failing_since,
+        last_failed_at = wanted.last_failed_at, updated_at = now()
     where s.tenant_id = $1 and s.webhook_subscription_id = $3;
     -- What claim has laid aside. It does so under a lock on the subscription, so that nothing stays behind.
     if wanted.status = 'active' then
@@ -85,7 +85,8 @@ begin
     -- Of a subscription that works and has worked there is nothing to note.
     for noted in
         select s.webhook_subscription_id, s.environment_id, s.url, o.has_succeeded, o.is_gone, o.trace_id,
-               coalesce(case when s.last_failed_at >= o.attempted_at - silence then s.failing_since end, o.attempted_at) as failing_since,
+               coalesce(case when s.last_failed_at >= o.attempted_at - silence then s.failing_since end, o.attempted_at)
+                   as failing_since,
                greatest(s.last_failed_at, o.last_attempted_at) as last_failed_at
         from (select r.destination_id, bool_or(r.outcome = 'succeeded') as has_succeeded,
                      bool_or(coalesce(r.status_code, 0) = 410) as is_gone,

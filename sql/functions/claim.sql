@@ -7,8 +7,8 @@ create function nexus.claim(
 ) returns table (
     delivery_id uuid, environment_id uuid, environment text, kind text, destination_id uuid, attempt integer,
     former_attempts integer, is_ordered boolean, trace_id text, created_at timestamptz, url text, definition jsonb,
-    destination_changed_at timestamptz, rate_limit integer, job_id uuid, is_callback_timeout boolean, event_id uuid, entity_kind text, entity_id uuid,
-    normalized_payload jsonb, domain_event_id uuid, event_type text, schema_version integer, entity_version bigint,
+    destination_changed_at timestamptz, rate_limit integer, job_id uuid, is_callback_timeout boolean, event_id uuid,
+    entity_kind text, entity_id uuid, normalized_payload jsonb, domain_event_id uuid, event_type text, schema_version integer, entity_version bigint,
     dedupe_key text, changed text[], payload jsonb, event_created_at timestamptz, headers jsonb, retry jsonb,
     envelope text
 )
@@ -96,7 +96,8 @@ begin
     select d.delivery_id, d.environment_id, e.name, d.kind, d.destination_id, d.attempt, d.former_attempts,
            d.ordering_key is not null, d.trace_id, d.created_at,
            coalesce(f.definition ->> 'execution_url', case when s.status <> 'disabled' then s.url end), f.definition,
-           coalesce(s.updated_at, f.updated_at), coalesce(s.rate_limit, (f.definition ->> 'rate_limit')::integer), j.job_id, coalesce(j.status = 'awaiting_callback', false), coalesce(j.event_id, v.event_id),
+           coalesce(s.updated_at, f.updated_at), coalesce(s.rate_limit, (f.definition ->> 'rate_limit')::integer),
+           j.job_id, coalesce(j.status = 'awaiting_callback', false), coalesce(j.event_id, v.event_id),
            coalesce(j.entity_kind, v.entity_kind), coalesce(j.entity_id, v.entity_id), j.normalized_payload,
            v.domain_event_id, v.event_type, v.schema_version, v.entity_version, v.dedupe_key, v.changed,
            case d.place when 1 then v.payload end, v.created_at, s.headers, s.retry, s.envelope

@@ -247,6 +247,7 @@ create function nexus.current_entity(tenant_id uuid, kind text, id uuid) returns
 language sql stable
 set search_path to pg_catalog, nexus, pg_temp
 as $$
+    select nexus._check_kind($2);
     select r.entity_id from nexus.source_record r where r.tenant_id = $1 and r.kind = $2 and r.birth_id = $3
 $$;
 comment on function nexus.current_entity(uuid, text, uuid) is
@@ -272,6 +273,7 @@ create function nexus.entity_at(tenant_id uuid, kind text, entity_id uuid, at ti
 language sql stable
 set search_path to pg_catalog, nexus, pg_temp
 as $$
+    select nexus._check_kind($2);
     -- An entity bears the id of one of its records, which tells where it went.
     with place as (
         select coalesce((select c.new_entity_id from nexus.entity_change c
@@ -296,10 +298,11 @@ returns table (
 language sql stable
 set search_path to pg_catalog, nexus, pg_temp
 as $$
+    select nexus._check_kind($2);
     -- Entities bear the ids of records: those that are part of this one today were entities of their own, perhaps.
     with record as (
         select r.birth_id from nexus.source_record r
-        where r.tenant_id = $1 and r.kind = $2 and r.entity_id = nexus.current_entity($1, $2, $3)
+        where r.tenant_id = $1 and r.kind = $2 and r.entity_id = (select nexus.current_entity($1, $2, $3))
     ), told as (
         select v.domain_event_id, v.created_at, v.event_type, v.entity_id, v.entity_version, v.changed, v.payload, null::uuid,
                null::uuid, null::uuid, null::jsonb, null::text, v.event_id, v.trace_id

@@ -12,7 +12,7 @@ declare
         'erase_customer', 'normalize', 'trace', 'read_domain_events', 'explain_routing', 'effective_settings',
         '_flow_refusal', '_flow_settings', '_connector_settings', '_manifest_version', '_platform_setting', 'field_lineage',
         'birth_id', 'uuid_v7', 'merge', 'unmerge', 'rebuild', 'provenance', '_provenance', 'current_entity', 'entity_at', 'history',
-        'dbt_sources', 'latest_cursor', '_matches_event_type'];
+        'dbt_sources', 'latest_cursor', '_matches_event_type', '_check_kind'];
     for_gateways constant text[] := for_tenants || array['gateway_configuration', 'due_tenants', 'claim', 'settle',
         'renew_leases', 'release_leases', 'complete_job', 'retry_job', 'cancel_job', 'update_subscription',
         'delete_subscription', 'replay', 'replay_page', 'create_tenant', 'create_connector', 'create_flow',

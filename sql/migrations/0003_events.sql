@@ -154,7 +154,7 @@ comment on table nexus.source_record_alias is
     'Other ids under which a source refers to its record, such as a variant''s inventory item. alias_id is derived like birth_id; birth_id is null while something refers to an alias that no record has claimed.';
 -- What refers to a record by an alias of it follows when the record moves to another entity.
 create index source_record_alias_birth_id_idx on nexus.source_record_alias (tenant_id, birth_id);
--- Last, because of indexes that look equally cheap, as all do while a table is empty, the planner takes the newest.
+-- Last, as source_record's is.
 alter table nexus.source_record_alias add primary key (tenant_id, alias_id);
 
 create table nexus.activity_log (

@@ -60,7 +60,7 @@ create index customer_email_key_idx on nexus.customer (tenant_id, email_key);
 create index customer_created_at_idx on nexus.customer (tenant_id, environment_id, created_at, customer_id);
 create statistics nexus.customer_environment (dependencies) on tenant_id, environment_id from nexus.customer;
 create index customer_updated_at_idx on nexus.customer (tenant_id, updated_at);
--- Last, because of indexes that look equally cheap, as all do while a table is empty, the planner takes the newest.
+-- Last, as source_record's is.
 alter table nexus.customer add primary key (tenant_id, customer_id);
 
 create table nexus.customer_address (
@@ -364,7 +364,7 @@ create index sales_order_ordered_on_idx on nexus.sales_order (tenant_id, ordered
 create index sales_order_created_at_idx on nexus.sales_order (tenant_id, environment_id, created_at, sales_order_id);
 create statistics nexus.sales_order_environment (dependencies) on tenant_id, environment_id from nexus.sales_order;
 create index sales_order_updated_at_idx on nexus.sales_order (tenant_id, updated_at);
--- Last, because of indexes that look equally cheap, as all do while a table is empty, the planner takes the newest.
+-- Last, as source_record's is.
 alter table nexus.sales_order add primary key (tenant_id, sales_order_id);
 
 create table nexus.sales_order_line (
@@ -452,7 +452,7 @@ comment on column nexus.fulfillment.created_at is 'When Nexus first wrote it.';
 comment on column nexus.fulfillment.updated_at is 'When Nexus last changed it.';
 create index fulfillment_sales_order_id_idx on nexus.fulfillment (tenant_id, sales_order_id);
 create index fulfillment_location_birth_id_idx on nexus.fulfillment (tenant_id, location_birth_id);
--- Last, because of indexes that look equally cheap, as all do while a table is empty, the planner takes the newest.
+-- Last, as source_record's is.
 alter table nexus.fulfillment add primary key (tenant_id, fulfillment_id);
 
 create table nexus.fulfillment_line (
@@ -519,7 +519,7 @@ comment on column nexus.refund.deleted_at is 'When every source had deleted it; 
 comment on column nexus.refund.created_at is 'When Nexus first wrote it.';
 comment on column nexus.refund.updated_at is 'When Nexus last changed it.';
 create index refund_sales_order_id_idx on nexus.refund (tenant_id, sales_order_id);
--- Last, because of indexes that look equally cheap, as all do while a table is empty, the planner takes the newest.
+-- Last, as source_record's is.
 alter table nexus.refund add primary key (tenant_id, refund_id);
 
 create table nexus.refund_line (

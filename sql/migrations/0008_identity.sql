@@ -14,7 +14,7 @@ comment on table nexus.identity_key is
 comment on column nexus.identity_key.is_live is 'The source still has the record.';
 create index identity_key_birth_id_idx on nexus.identity_key (tenant_id, birth_id);
 -- Live holders stand together, and so do deleted ones: whoever wants some of either reads no others.
--- Last, because of indexes that look equally cheap, as all do while a table is empty, the planner takes the newest.
+-- Last, as source_record's is.
 alter table nexus.identity_key add primary key (tenant_id, environment_id, kind, key_type, key_value, is_live, birth_id);
 
 create table nexus.entity_link (

@@ -277,12 +277,19 @@ async fn a_merge_waits_for_a_record_that_comes_in_between_and_takes_it_along() {
 }
 
 #[tokio::test]
-async fn a_kind_that_there_is_not_is_not_rebuilt() {
+async fn a_kind_that_there_is_not_is_refused() {
     let client = DATABASE.admin().await;
     let tenant = Tenant::create(&client).await;
-    let refused = client.query("select * from nexus.rebuild($1, 'nonsense')", &[&tenant.tenant_id]).await;
-    let refused = refused.unwrap_err();
-    let refused = refused.as_db_error().unwrap();
-    assert!(refused.detail().is_some_and(|detail| detail.contains("NX102")), "{refused:?}");
-    assert!(refused.hint().is_some_and(|hint| hint.contains("sales_order")), "{refused:?}");
+    for asked in [
+        "select * from nexus.rebuild($1, 'orders')",
+        "select * from nexus.provenance($1, 'orders', gen_random_uuid())",
+        "select * from nexus.history($1, 'orders', gen_random_uuid())",
+        "select nexus.entity_at($1, 'orders', gen_random_uuid(), now())",
+        "select nexus.current_entity($1, 'orders', gen_random_uuid())",
+    ] {
+        let refused = client.query(asked, &[&tenant.tenant_id]).await.unwrap_err();
+        let refused = refused.as_db_error().unwrap();
+        assert!(refused.detail().is_some_and(|detail| detail.contains("NX102")), "{asked}: {refused:?}");
+        assert!(refused.hint().is_some_and(|hint| hint.contains("sales_order")), "{asked}: {refused:?}");
+    }
 }

@@ -12,7 +12,7 @@ use nexus_core::error::Code;
 use nexus_core::normalize::Headers;
 use serde::{Serialize, Serializer};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::oneshot;
 use tokio_postgres::Row;
 use tokio_postgres::types::{Json, Type};
@@ -26,8 +26,6 @@ const IN_FLIGHT_PER_TENANT: usize = 2;
 /// More than this is refused: the platform sends again, and the sooner it is told the better.
 const WAITING_ITEMS: usize = 5_000;
 const WAITING_BYTES: usize = 64 << 20;
-/// Tries for a batch that another transaction was in the way of.
-const TRIES: u32 = 4;
 
 /// A request whose signature is right.
 pub struct Received {
@@ -162,7 +160,7 @@ impl Ingest {
     async fn ingest(&self, batch: Batch<Waiting>) {
         let started = Instant::now();
         let size = batch.items.len();
-        let outcome = self.call_until_settled(&batch).await;
+        let outcome = self.call(&batch).await;
         metrics::ingest_waiting(self.batches.waiting());
         match outcome {
             Ok(ingested) => {
@@ -187,22 +185,8 @@ impl Ingest {
         }
     }
 
-    async fn call_until_settled(&self, batch: &Batch<Waiting>) -> Result<Vec<Ingested>, Failure> {
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            match self.call(batch).await {
-                // Only what certainly did not happen is tried again here. Of a lost connection nothing is
-                // known: the platform sends again, and the ledger tells the repetition.
-                Err(failure) if failure.trouble() == Trouble::Conflict && tries < TRIES => {
-                    tracing::debug!(tenant_id = %batch.lane, error = %failure, "trying again");
-                    tokio::time::sleep(Duration::from_millis(5 << tries)).await;
-                }
-                outcome => return outcome,
-            }
-        }
-    }
-
+    /// Of a lost connection nothing is known, and nothing is tried again: the platform sends again, and the ledger tells
+    /// the repetition.
     async fn call(&self, batch: &Batch<Waiting>) -> Result<Vec<Ingested>, Failure> {
         let requests = || batch.items.iter().map(|waiting| &waiting.received);
         let connector_ids: Vec<Uuid> = requests().map(|request| request.connector_id).collect();
