@@ -87,8 +87,7 @@ thread_local! {
 /// Beyond so many the filters of a backend are compiled anew.
 const FILTERS_KEPT: usize = 1000;
 
-/// Whether a subscription's filter lets an event pass. One that an older version took and this one cannot read lets
-/// everything pass: what is not sent could be missed, and an error would hold up ingest.
+/// Whether a subscription's filter lets an event pass.
 #[pg_extern(immutable, parallel_safe, cost = 1000)]
 fn _filter_accepts(
     filter: JsonB,
@@ -97,17 +96,28 @@ fn _filter_accepts(
     changed: Vec<String>,
     payload: JsonB,
 ) -> bool {
-    let text = filter.0.to_string();
+    filter_accepts(&filter.0, event_type, entity_version, &changed, payload.0)
+}
+
+/// The same. One that an older version took and this one cannot read lets everything pass: what is not sent could be
+/// missed, and an error would hold up ingest.
+pub fn filter_accepts(
+    filter: &Value,
+    event_type: &str,
+    entity_version: Option<i64>,
+    changed: &[String],
+    payload: Value,
+) -> bool {
+    let text = filter.to_string();
     let compiled = FILTERS.with_borrow_mut(|filters| {
         if filters.len() >= FILTERS_KEPT {
             filters.clear();
         }
-        let compile = || Filter::from_json(&filter.0).map(Rc::new);
+        let compile = || Filter::from_json(filter).map(Rc::new);
         let unreadable = |error| pgrx::warning!("a subscription's filter lets everything pass: {error}");
         filters.entry(text).or_insert_with(|| compile().map_err(unreadable).ok()).clone()
     });
-    compiled
-        .is_none_or(|filter| filter.accepts(&routing::event(event_type, entity_version, &changed, payload.0)))
+    compiled.is_none_or(|filter| filter.accepts(&routing::event(event_type, entity_version, changed, payload)))
 }
 
 /// What a payload means: the canonical documents it gives, and nothing written. Without a topic its shape

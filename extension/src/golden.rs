@@ -13,6 +13,7 @@ use crate::plan::{self, Text, column};
 use nexus_core::canonical::Kind;
 use nexus_core::survivorship::Golden;
 use pgrx::Uuid as PgUuid;
+use pgrx::datum::DatumWithOid;
 use pgrx::spi::{SpiClient, SpiTupleTable};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
@@ -29,6 +30,9 @@ pub struct Change<'a> {
     pub after: &'a mut Golden,
     /// The version that its row begins with, where that is not 1.
     pub first_version: Option<i64>,
+    /// It bears the id of a record that the batch inserted, and none of another entity's became part of it: neither it nor
+    /// a child of it has a row.
+    pub is_new: bool,
 }
 
 /// A child row, with the entity that it belongs to.
@@ -42,7 +46,14 @@ pub fn write(
 ) -> Result<HashMap<Uuid, i64>> {
     let mut versions = HashMap::new();
     for (statements, changes) in by_kind(changes) {
-        versions.extend(upsert(client, tenant_id, statements, &statements.upsert, &changes)?);
+        let (new, known): (Vec<_>, Vec<_>) = changes.iter().partition(|change| change.is_new);
+        if !new.is_empty() {
+            plan::run(client, &statements.insert, &rows(tenant_id, statements, &new))?;
+            versions.extend(new.iter().map(|change| (change.entity_id, change.first_version.unwrap_or(1))));
+        }
+        if !known.is_empty() {
+            versions.extend(upsert(client, tenant_id, statements, &statements.upsert, &known)?);
+        }
         let Some(children) = &statements.children else { continue };
         let (mut gone, mut standing) = (Vec::new(), Vec::new());
         for change in changes {
@@ -60,7 +71,10 @@ pub fn write(
         if !gone.is_empty() {
             plan::run(client, &children.delete, &[from_core(tenant_id).into(), column(gone, |id| id)])?;
         }
-        upsert_children(client, tenant_id, children, &standing)?;
+        let (new, known): (Vec<Child<'_>>, Vec<Child<'_>>) =
+            standing.into_iter().partition(|(change, _)| change.is_new);
+        write_children(client, tenant_id, &children.insert, children, new)?;
+        write_children(client, tenant_id, &children.upsert, children, known)?;
     }
     Ok(versions)
 }
@@ -85,17 +99,20 @@ pub fn repair(
             column(&standing, |(_, child)| text(child, &children.columns[0])),
         ];
         plan::run(client, &children.delete_strays, &arguments)?;
-        upsert_children(client, tenant_id, children, &standing)?;
+        write_children(client, tenant_id, &children.upsert, children, standing)?;
     }
     Ok(versions)
 }
 
+/// The changes of each kind, in the order in which their rows are written whoever writes them.
 fn by_kind<'a>(
     changes: &'a [Change<'a>],
 ) -> impl Iterator<Item = (&'static Statements, Vec<&'a Change<'a>>)> {
     let with_changes = |statements: &'static Statements| {
         let of_kind = changes.iter().filter(|change| change.kind.name == statements.kind.name);
-        (statements, of_kind.collect::<Vec<_>>())
+        let mut of_kind: Vec<&Change<'_>> = of_kind.collect();
+        of_kind.sort_unstable_by_key(|change| change.entity_id);
+        (statements, of_kind)
     };
     STATEMENTS.iter().map(with_changes).filter(|(_, changes)| !changes.is_empty())
 }
@@ -107,6 +124,10 @@ fn upsert(
     statement: &'static str,
     changes: &[&Change<'_>],
 ) -> Result<Vec<(Uuid, i64)>> {
+    written(plan::run(client, statement, &rows(tenant_id, statements, changes))?)
+}
+
+fn rows<'a>(tenant_id: Uuid, statements: &Statements, changes: &[&Change<'_>]) -> Vec<DatumWithOid<'a>> {
     let mut arguments = vec![
         from_core(tenant_id).into(),
         column(changes, |change| from_core(change.entity_id)),
@@ -116,26 +137,30 @@ fn upsert(
     ];
     let values = statements.columns.iter();
     arguments.extend(values.map(|of| column(changes, |change| text(&change.after.columns, of))));
-    written(plan::run(client, statement, &arguments)?)
+    arguments
 }
 
-fn upsert_children(
+fn write_children(
     client: &mut SpiClient<'_>,
     tenant_id: Uuid,
-    statements: &'static ChildStatements,
-    standing: &[Child<'_>],
+    statement: &'static str,
+    statements: &ChildStatements,
+    mut standing: Vec<Child<'_>>,
 ) -> Result<()> {
     if standing.is_empty() {
         return Ok(());
     }
+    let id = &statements.columns[0].name;
+    // The order in which rows are written whoever writes them.
+    standing.sort_unstable_by_key(|(_, child)| child[id].as_str());
     let mut arguments = vec![
         from_core(tenant_id).into(),
-        column(standing, |(change, _)| from_core(change.entity_id)),
-        column(standing, |(change, _)| from_core(change.environment_id)),
+        column(&standing, |(change, _)| from_core(change.entity_id)),
+        column(&standing, |(change, _)| from_core(change.environment_id)),
     ];
     let values = statements.columns.iter();
-    arguments.extend(values.map(|of| column(standing, |(_, child)| text(child, of))));
-    plan::run(client, &statements.upsert, &arguments)?;
+    arguments.extend(values.map(|of| column(&standing, |(_, child)| text(child, of))));
+    plan::run(client, statement, &arguments)?;
     Ok(())
 }
 

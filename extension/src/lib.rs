@@ -8,6 +8,7 @@
 #![allow(clippy::result_large_err)]
 
 mod advisory;
+mod array;
 mod caller;
 mod error;
 mod functions;
@@ -17,6 +18,7 @@ mod ingest;
 mod instant;
 mod manifest;
 mod migrate;
+mod outbox;
 mod plan;
 
 use pgrx::prelude::*;
@@ -86,14 +88,13 @@ extension_sql_file!(
     requires = ["require"]
 );
 extension_sql_file!("../../sql/functions/outbox_epoch.sql", name = "outbox_epoch", requires = ["audit"]);
-extension_sql_file!("../../sql/functions/emit.sql", name = "emit", requires = ["require"]);
 
 // The way out.
 extension_sql_file!("../../sql/functions/due_tenants.sql", name = "due_tenants", requires = ["require"]);
 extension_sql_file!("../../sql/functions/ordering.sql", name = "ordering", requires = ["require"]);
 extension_sql_file!("../../sql/functions/claim.sql", name = "claim", requires = ["ordering"]);
 extension_sql_file!("../../sql/functions/renew_leases.sql", name = "renew_leases", requires = ["require"]);
-extension_sql_file!("../../sql/functions/settle.sql", name = "settle", requires = ["emit", "ordering"]);
+extension_sql_file!("../../sql/functions/settle.sql", name = "settle", requires = ["ordering", outbox::_emit]);
 extension_sql_file!("../../sql/functions/complete_job.sql", name = "complete_job", requires = ["settle"]);
 extension_sql_file!("../../sql/functions/change_job.sql", name = "change_job", requires = ["audit"]);
 extension_sql_file!(

@@ -25,6 +25,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0008_identity", include_str!("../../sql/migrations/0008_identity.sql")),
     ("0009_views", include_str!("../../sql/migrations/0009_views.sql")),
     ("0010_autovacuum", include_str!("../../sql/migrations/0010_autovacuum.sql")),
+    ("0011_storage", include_str!("../../sql/migrations/0011_storage.sql")),
 ];
 
 /// Months of partitions that stand ready before maintain() has run once.

@@ -1,9 +1,9 @@
 //! Statements prepared once per backend and kept, and what is handed to them.
 
+use crate::array::{self, Element};
 use crate::error::{Result, internal};
-use pgrx::IntoDatum;
 use pgrx::datum::DatumWithOid;
-use pgrx::pg_sys::{Datum, Oid, PgOid};
+use pgrx::pg_sys::{Oid, PgOid};
 use pgrx::spi::{OwnedPreparedStatement, SpiClient, SpiTupleTable};
 use serde::Serialize;
 use std::borrow::Cow;
@@ -38,11 +38,11 @@ pub fn run<'conn>(
 
 /// A column of a statement's rows, as an array. `select unnest($2) as a, unnest($3) as b` makes rows of them again,
 /// several times faster than `jsonb_to_recordset` or `from unnest($2, $3)` would.
-pub fn column<'a, R, T: IntoDatum>(
+pub fn column<'a, R, T: Element>(
     rows: impl IntoIterator<Item = R>,
     value: impl FnMut(R) -> T,
 ) -> DatumWithOid<'a> {
-    rows.into_iter().map(value).collect::<Vec<T>>().into()
+    array::argument(rows.into_iter().map(value))
 }
 
 /// A value in the form that PostgreSQL reads, on its way into a column of text.
@@ -79,12 +79,12 @@ impl<'a> Text<'a> {
     }
 }
 
-impl IntoDatum for Text<'_> {
-    fn into_datum(self) -> Option<Datum> {
-        self.0.as_ref().into_datum()
-    }
+impl Element for Text<'_> {
+    const TYPE: Oid = <&str>::TYPE;
+    const ARRAY_TYPE: Oid = <&str>::ARRAY_TYPE;
+    const ALIGNMENT: usize = <&str>::ALIGNMENT;
 
-    fn type_oid() -> Oid {
-        <&str>::type_oid()
+    fn write(self, to: &mut Vec<u8>) -> bool {
+        self.0.as_ref().write(to)
     }
 }

@@ -26,6 +26,7 @@ comment on function nexus._derived_id(uuid, uuid) is 'The id of what exists once
 comment on function nexus._matches_event_type(text[], text) is 'Whether one of a subscription''s patterns covers an event type.';
 comment on function nexus._accepts_promotion(integer, integer) is 'Whether a step between timelines was a promotion, and nexus.accept_promotions lets it pass.';
 comment on function nexus._check_flow(jsonb) is 'Refuses a flow''s definition that cannot work, naming the place.';
+comment on function nexus._emit(uuid, jsonb) is 'Writes domain events, an array of objects, to the outbox and queues them for the subscriptions that want them, paused ones too; how many deliveries.';
 comment on function nexus._filter_accepts(jsonb, text, bigint, text[], jsonb) is 'Whether a subscription''s filter lets an event pass: its type, entity_version, changed fields and data.';
 comment on function nexus._subscription(jsonb) is 'A subscription''s definition with the defaults of what it does not say; refuses one that cannot work, naming the place.';
 comment on function nexus.field_lineage(text, integer) is

@@ -92,7 +92,7 @@ comment on column nexus.customer_address.external_id is 'The address''s id in it
 comment on column nexus.customer_address.position is 'Order in the source, from 1.';
 comment on column nexus.customer_address.postal_code is 'As written.';
 comment on column nexus.customer_address.country_code is 'ISO 3166-1 alpha-2.';
-create index customer_address_customer_id_idx on nexus.customer_address (tenant_id, customer_id);
+create index customer_address_customer_id_idx on nexus.customer_address (customer_id);
 
 create table nexus.product (
     tenant_id         uuid not null,
@@ -193,8 +193,8 @@ comment on column nexus.product_variant.entity_version is 'Rises with every chan
 comment on column nexus.product_variant.deleted_at is 'When every source had deleted it; null while one still has it.';
 comment on column nexus.product_variant.created_at is 'When Nexus first wrote it.';
 comment on column nexus.product_variant.updated_at is 'When Nexus last changed it.';
-create index product_variant_product_id_idx on nexus.product_variant (tenant_id, product_id);
-create index product_variant_product_birth_id_idx on nexus.product_variant (tenant_id, product_birth_id);
+create index product_variant_product_id_idx on nexus.product_variant (product_id);
+create index product_variant_product_birth_id_idx on nexus.product_variant (product_birth_id);
 create index product_variant_sku_key_idx on nexus.product_variant (tenant_id, sku_key);
 create index product_variant_gtin_key_idx on nexus.product_variant (tenant_id, gtin_key);
 
@@ -266,9 +266,9 @@ comment on column nexus.inventory_level.entity_version is 'Rises with every chan
 comment on column nexus.inventory_level.deleted_at is 'When every source had deleted it; null while one still has it.';
 comment on column nexus.inventory_level.created_at is 'When Nexus first wrote it.';
 comment on column nexus.inventory_level.updated_at is 'When Nexus last changed it.';
-create index inventory_level_product_variant_id_idx on nexus.inventory_level (tenant_id, product_variant_id);
-create index inventory_level_product_variant_birth_id_idx on nexus.inventory_level (tenant_id, product_variant_birth_id);
-create index inventory_level_location_birth_id_idx on nexus.inventory_level (tenant_id, location_birth_id);
+create index inventory_level_product_variant_id_idx on nexus.inventory_level (product_variant_id);
+create index inventory_level_product_variant_birth_id_idx on nexus.inventory_level (product_variant_birth_id);
+create index inventory_level_location_birth_id_idx on nexus.inventory_level (location_birth_id);
 create index inventory_level_created_at_idx on nexus.inventory_level (tenant_id, environment_id, created_at, inventory_level_id);
 create statistics nexus.inventory_level_environment (dependencies) on tenant_id, environment_id from nexus.inventory_level;
 
@@ -356,8 +356,8 @@ comment on column nexus.sales_order.entity_version is 'Rises with every change o
 comment on column nexus.sales_order.deleted_at is 'When every source had deleted it; null while one still has it.';
 comment on column nexus.sales_order.created_at is 'When Nexus first wrote it.';
 comment on column nexus.sales_order.updated_at is 'When Nexus last changed it.';
-create index sales_order_customer_id_idx on nexus.sales_order (tenant_id, customer_id);
-create index sales_order_customer_birth_id_idx on nexus.sales_order (tenant_id, customer_birth_id);
+create index sales_order_customer_id_idx on nexus.sales_order (customer_id);
+create index sales_order_customer_birth_id_idx on nexus.sales_order (customer_birth_id);
 create index sales_order_order_number_key_idx on nexus.sales_order (tenant_id, order_number_key);
 create index sales_order_ordered_at_idx on nexus.sales_order (tenant_id, ordered_at);
 create index sales_order_ordered_on_idx on nexus.sales_order (tenant_id, ordered_on);
@@ -409,8 +409,8 @@ comment on column nexus.sales_order_line.discount_amount is 'Positive.';
 comment on column nexus.sales_order_line.total_amount is 'After discounts, as the source states it.';
 comment on column nexus.sales_order_line.tax_rate is 'Fraction: 0.21 is 21 percent.';
 comment on column nexus.sales_order_line.custom_fields is 'What the source has beyond these columns.';
-create index sales_order_line_sales_order_id_idx on nexus.sales_order_line (tenant_id, sales_order_id);
-create index sales_order_line_product_variant_birth_id_idx on nexus.sales_order_line (tenant_id, product_variant_birth_id);
+create index sales_order_line_sales_order_id_idx on nexus.sales_order_line (sales_order_id);
+create index sales_order_line_product_variant_birth_id_idx on nexus.sales_order_line (product_variant_birth_id);
 
 create table nexus.fulfillment (
     tenant_id            uuid not null,
@@ -450,8 +450,8 @@ comment on column nexus.fulfillment.entity_version is 'Rises with every change o
 comment on column nexus.fulfillment.deleted_at is 'When every source had deleted it; null while one still has it.';
 comment on column nexus.fulfillment.created_at is 'When Nexus first wrote it.';
 comment on column nexus.fulfillment.updated_at is 'When Nexus last changed it.';
-create index fulfillment_sales_order_id_idx on nexus.fulfillment (tenant_id, sales_order_id);
-create index fulfillment_location_birth_id_idx on nexus.fulfillment (tenant_id, location_birth_id);
+create index fulfillment_sales_order_id_idx on nexus.fulfillment (sales_order_id);
+create index fulfillment_location_birth_id_idx on nexus.fulfillment (location_birth_id);
 -- Last, as source_record's is.
 alter table nexus.fulfillment add primary key (tenant_id, fulfillment_id);
 
@@ -479,8 +479,8 @@ comment on column nexus.fulfillment_line.position is 'Order in the source, from 
 comment on column nexus.fulfillment_line.sales_order_line_external_id is 'The order line''s id in the same source.';
 comment on column nexus.fulfillment_line.product_variant_id is 'The variant; equal to product_variant_birth_id until it is known.';
 comment on column nexus.fulfillment_line.product_variant_birth_id is 'What the source named as the variant.';
-create index fulfillment_line_fulfillment_id_idx on nexus.fulfillment_line (tenant_id, fulfillment_id);
-create index fulfillment_line_product_variant_birth_id_idx on nexus.fulfillment_line (tenant_id, product_variant_birth_id);
+create index fulfillment_line_fulfillment_id_idx on nexus.fulfillment_line (fulfillment_id);
+create index fulfillment_line_product_variant_birth_id_idx on nexus.fulfillment_line (product_variant_birth_id);
 
 create table nexus.refund (
     tenant_id            uuid not null,
@@ -518,7 +518,7 @@ comment on column nexus.refund.entity_version is 'Rises with every change of thi
 comment on column nexus.refund.deleted_at is 'When every source had deleted it; null while one still has it.';
 comment on column nexus.refund.created_at is 'When Nexus first wrote it.';
 comment on column nexus.refund.updated_at is 'When Nexus last changed it.';
-create index refund_sales_order_id_idx on nexus.refund (tenant_id, sales_order_id);
+create index refund_sales_order_id_idx on nexus.refund (sales_order_id);
 -- Last, as source_record's is.
 alter table nexus.refund add primary key (tenant_id, refund_id);
 
@@ -551,8 +551,8 @@ comment on column nexus.refund_line.product_variant_id is 'The variant; equal to
 comment on column nexus.refund_line.product_variant_birth_id is 'What the source named as the variant.';
 comment on column nexus.refund_line.amount is 'Positive.';
 comment on column nexus.refund_line.is_restocked is 'Whether it went back to stock.';
-create index refund_line_refund_id_idx on nexus.refund_line (tenant_id, refund_id);
-create index refund_line_product_variant_birth_id_idx on nexus.refund_line (tenant_id, product_variant_birth_id);
+create index refund_line_refund_id_idx on nexus.refund_line (refund_id);
+create index refund_line_product_variant_birth_id_idx on nexus.refund_line (product_variant_birth_id);
 
 create table nexus.payment (
     tenant_id               uuid not null,
@@ -606,4 +606,4 @@ comment on column nexus.payment.entity_version is 'Rises with every change of th
 comment on column nexus.payment.deleted_at is 'When every source had deleted it; null while one still has it.';
 comment on column nexus.payment.created_at is 'When Nexus first wrote it.';
 comment on column nexus.payment.updated_at is 'When Nexus last changed it.';
-create index payment_sales_order_id_idx on nexus.payment (tenant_id, sales_order_id);
+create index payment_sales_order_id_idx on nexus.payment (sales_order_id);

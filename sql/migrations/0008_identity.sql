@@ -12,7 +12,7 @@ create table nexus.identity_key (
 comment on table nexus.identity_key is
     'Identity keys of source records in normal form. Records that share one are the same entity, or a candidate for it; see docs/identity.md.';
 comment on column nexus.identity_key.is_live is 'The source still has the record.';
-create index identity_key_birth_id_idx on nexus.identity_key (tenant_id, birth_id);
+create index identity_key_birth_id_idx on nexus.identity_key (birth_id);
 -- Live holders stand together, and so do deleted ones: whoever wants some of either reads no others.
 -- Last, as source_record's is.
 alter table nexus.identity_key add primary key (tenant_id, environment_id, kind, key_type, key_value, is_live, birth_id);

@@ -16,7 +16,10 @@ pub struct Statements {
     pub kind: &'static Kind,
     /// What comes as text, in the order of the arguments.
     pub columns: Vec<Column>,
-    /// `$2` entity ids, `$3` environments, `$4` times of deletion, `$5` first versions, then `columns`.
+    /// `$2` entity ids, `$3` environments, `$4` times of deletion, `$5` first versions, then `columns`. For entities that
+    /// have no row yet.
+    pub insert: String,
+    /// The same for any.
     pub upsert: String,
     /// The same, where the row differs.
     pub repair: String,
@@ -29,7 +32,9 @@ pub struct Statements {
 pub struct ChildStatements {
     /// What comes as text, the row's id first.
     pub columns: Vec<Column>,
-    /// `$2` entity ids, `$3` environments, then `columns`.
+    /// `$2` entity ids, `$3` environments, then `columns`. For rows that are not there yet.
+    pub insert: String,
+    /// The same for any.
     pub upsert: String,
     /// Takes out the rows of these ids.
     pub delete: String,
@@ -47,23 +52,25 @@ fn statements(kind: &'static Kind) -> Statements {
         columns.extend([named("connector_id", "uuid"), named("is_authoritative", "boolean")]);
     }
     let (table, id) = (kind.name, kind.id_column());
+    let insert = format!(
+        "insert into nexus.{table} as golden (tenant_id, {id}, environment_id, {names}, entity_version, deleted_at,
+                                              created_at, updated_at)
+         select $1, r.entity_id, r.environment_id, {read}, coalesce(r.first_version, 1), r.deleted_at, now(), now()
+         from (select unnest($2) as entity_id, unnest($3) as environment_id, unnest($4) as deleted_at,
+                      unnest($5) as first_version, {arrays}) r",
+        names = list(&columns, |name, _| format!("\"{name}\"")),
+        read = list(&columns, |name, sql_type| format!("r.\"{name}\"::{sql_type}")),
+        arrays = arrays(&columns, 6),
+    );
     let upsert = |condition: &str| {
         format!(
             "with written as (
-                insert into nexus.{table} as golden (tenant_id, {id}, environment_id, {names}, entity_version, deleted_at,
-                                                     created_at, updated_at)
-                select $1, r.entity_id, r.environment_id, {read}, coalesce(r.first_version, 1), r.deleted_at, now(), now()
-                from (select unnest($2) as entity_id, unnest($3) as environment_id, unnest($4) as deleted_at,
-                             unnest($5) as first_version, {arrays}) r
-                order by r.entity_id
+                {insert}
                 on conflict (tenant_id, {id}) do update set {set}, entity_version = golden.entity_version + 1,
                     deleted_at = excluded.deleted_at, updated_at = excluded.updated_at
                 {condition}
                 returning golden.{id}, golden.entity_version)
              select w.{id}, w.entity_version from written w",
-            names = list(&columns, |name, _| format!("\"{name}\"")),
-            read = list(&columns, |name, sql_type| format!("r.\"{name}\"::{sql_type}")),
-            arrays = arrays(&columns, 6),
             set = list(&columns, |name, _| format!("\"{name}\" = excluded.\"{name}\"")),
         )
     };
@@ -85,7 +92,7 @@ fn statements(kind: &'static Kind) -> Statements {
     let remove = children.into_iter().chain([remove_entity]).collect();
     let (upsert, repair) = (upsert(""), upsert(&is_other));
     let children = kind.children.map(|children| child_statements(kind, children));
-    Statements { kind, columns, upsert, repair, children, remove }
+    Statements { kind, columns, insert, upsert, repair, children, remove }
 }
 
 fn child_statements(kind: &Kind, of: Children) -> ChildStatements {
@@ -98,16 +105,18 @@ fn child_statements(kind: &Kind, of: Children) -> ChildStatements {
     ]);
     columns.insert(0, Column { name: id.clone(), sql_type: "uuid" });
     let rest = &columns[1..];
-    let upsert = format!(
+    let insert = format!(
         "insert into nexus.{table} as child (tenant_id, {parent}, environment_id, {names})
          select $1, r.entity_id, r.environment_id, {read}
-         from (select unnest($2) as entity_id, unnest($3) as environment_id, {arrays}) r
-         order by r.{id}
-         on conflict (tenant_id, {id}) do update set {parent} = excluded.{parent}, {set}
-         where (child.{parent}, {held}) is distinct from (excluded.{parent}, {offered})",
+         from (select unnest($2) as entity_id, unnest($3) as environment_id, {arrays}) r",
         names = list(&columns, |name, _| format!("\"{name}\"")),
         read = list(&columns, |name, sql_type| format!("r.\"{name}\"::{sql_type}")),
         arrays = arrays(&columns, 4),
+    );
+    let upsert = format!(
+        "{insert}
+         on conflict (tenant_id, {id}) do update set {parent} = excluded.{parent}, {set}
+         where (child.{parent}, {held}) is distinct from (excluded.{parent}, {offered})",
         set = list(rest, |name, _| format!("\"{name}\" = excluded.\"{name}\"")),
         held = list(rest, |name, _| format!("child.\"{name}\"")),
         offered = list(rest, |name, _| format!("excluded.\"{name}\"")),
@@ -118,7 +127,7 @@ fn child_statements(kind: &Kind, of: Children) -> ChildStatements {
         "delete from nexus.{table} t
          where t.tenant_id = $1 and t.{parent} = any ($2) and t.{id} <> all ($3::text[]::uuid[])"
     );
-    ChildStatements { columns, upsert, delete, delete_strays }
+    ChildStatements { columns, insert, upsert, delete, delete_strays }
 }
 
 fn columns_of<'a>(fields: impl Iterator<Item = &'a Field>) -> Vec<Column> {

@@ -14,6 +14,7 @@ use super::{Batch, Told, fetch};
 use crate::advisory;
 use crate::error::Result;
 use crate::golden::{self, Alias, Change};
+use crate::outbox;
 pub use entity::Entity;
 use merge::{Heard, Merge, Outcome};
 use nexus_core::canonical::Kind;
@@ -65,15 +66,22 @@ pub fn join_and_write(
         true => merge.stored.entity_id != merge.stored.birth_id || merge.stored.has_siblings,
         false => merge.is_changed(),
     };
-    let others: Vec<&Stored> = merges.values().filter(is_other).map(|merge| &merge.stored).collect();
-    record::update(client, batch.tenant_id, &others)?;
+    let others = merges.values().filter(is_other);
+    let (raised, others): (Vec<&Merge>, Vec<&Merge>) = others.partition(|merge| merge.says_the_same());
+    record::update(client, batch.tenant_id, &stored(&others))?;
+    record::raise(client, batch.tenant_id, &stored(&raised))?;
     let mut entities = entity::changed_by(client, batch, &merges)?;
     let versions = write_golden(client, batch.tenant_id, &merges, &mut entities)?;
-    emit::run(client, batch, &entities, &versions)?;
+    let mut deliveries = emit::run(client, batch, &entities, &versions)?;
     note_traces(batch, &entities);
     fetch::run(client, batch)?;
-    route::enqueue(client, batch, flows, &changes)?;
+    deliveries.extend(route::enqueue(client, batch, flows, &changes)?);
+    outbox::queue(client, batch.tenant_id, &deliveries)?;
     Ok(entities.len())
+}
+
+fn stored<'a>(merges: &[&'a Merge]) -> Vec<&'a Stored> {
+    merges.iter().map(|merge| &merge.stored).collect()
 }
 
 /// Writes records that were changed by hand, under their locks, and their entities: no domain event follows.
@@ -93,11 +101,12 @@ pub fn repair(client: &mut SpiClient<'_>, batch: &Batch, birth_ids: &[Uuid]) -> 
     let records = record::of_entities(client, batch.tenant_id, &entities)?;
     let policy = entity::policy_of(client, batch.tenant_id, &records)?;
     let mut standing = entity::standing(&records, &policy);
-    let mut changes: Vec<Change<'_>> = standing.iter_mut().filter_map(|entity| entity.change(None)).collect();
+    let mut changes: Vec<Change<'_>> = standing.iter_mut().filter_map(|entity| entity.change(None, false)).collect();
     golden::resolve_references(client, batch.tenant_id, &mut changes, &[])?;
     let versions = golden::repair(client, batch.tenant_id, &changes)?;
     standing.retain(|entity| versions.contains_key(&entity.entity_id));
-    emit::run(client, batch, &standing, &versions)?;
+    let deliveries = emit::run(client, batch, &standing, &versions)?;
+    outbox::queue(client, batch.tenant_id, &deliveries)?;
     Ok(standing.len())
 }
 
@@ -248,7 +257,8 @@ fn write_golden(
         .iter_mut()
         .filter_map(|entity| {
             let first_version = ended.get(&entity.entity_id).map(|version| version + 1);
-            entity.change(first_version)
+            let is_new = merges.get(&entity.entity_id).is_some_and(|merge| merge.is_new);
+            entity.change(first_version, is_new)
         })
         .collect();
     let moved = golden::resolve_references(client, tenant_id, &mut changes, &aliases)?;

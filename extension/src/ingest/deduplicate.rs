@@ -10,13 +10,12 @@ use pgrx::spi::SpiClient;
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
-/// Sorted, so that two batches with the same keys wait for each other in one order.
+/// The rows come sorted, so that two batches with the same keys wait for each other in one order.
 const CLAIM_KEYS: &str = "
     with claimed as (
         insert into nexus.idempotency_key (tenant_id, connector_id, key_sha256, event_id, first_seen_at)
         select $1, r.* from (select unnest($2) as connector_id, unnest($3) as key, unnest($4) as event_id,
                                     unnest($5) as received_at) r
-        order by r.connector_id, r.key
         on conflict (tenant_id, connector_id, key_sha256) do nothing
         returning event_id)
     select c.event_id from claimed c";
@@ -37,12 +36,14 @@ pub fn run(client: &mut SpiClient<'_>, batch: &mut Batch) -> Result<()> {
     if first.is_empty() {
         return Ok(());
     }
+    let mut events: Vec<&Request> = batch.events().map(|(request, _)| request).collect();
+    events.sort_unstable_by_key(|request| (request.connector_id, request.key));
     let arguments = [
         from_core(batch.tenant_id).into(),
-        column(batch.events(), |(request, _)| from_core(request.connector_id)),
-        column(batch.events(), |(request, _)| &request.key[..]),
-        column(batch.events(), |(request, _)| from_core(request.event_id)),
-        column(batch.events(), |(request, _)| timestamptz(request.received_at)),
+        column(&events, |request| from_core(request.connector_id)),
+        column(&events, |request| &request.key[..]),
+        column(&events, |request| from_core(request.event_id)),
+        column(&events, |request| timestamptz(request.received_at)),
     ];
     let mut claimed = HashSet::new();
     for row in plan::run(client, CLAIM_KEYS, &arguments)? {

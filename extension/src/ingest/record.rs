@@ -30,7 +30,7 @@ pub struct Stored {
     pub record: Record,
 }
 
-/// Rows as [`columns`] hands them over.
+/// Rows as [`columns`] hands them over, and in their order.
 macro_rules! rows {
     () => {
         "(select unnest($2) as birth_id, unnest($3) as environment_id, unnest($4) as connector_id, unnest($5) as kind,
@@ -49,7 +49,7 @@ macro_rules! insert {
                 tombstone, is_deleted, created_at, updated_at)
             select $1, r.*, now(), now() from ",
             rows!(),
-            " order by r.birth_id on conflict (tenant_id, birth_id) do update set "
+            " on conflict (tenant_id, birth_id) do update set "
         )
     };
 }
@@ -71,6 +71,16 @@ const UPDATE: &str = concat!(
      group_stamps = excluded.group_stamps, tombstone = excluded.tombstone, is_deleted = excluded.is_deleted,
      updated_at = excluded.updated_at"
 );
+
+/// All of them are there, and only the key finds them: no other index has their ids. What they say stays where it is.
+const RAISE: &str = "
+    update nexus.source_record s set source_time = r.source_time, observed_at = r.observed_at, generation = r.generation,
+        event_id = r.event_id, manifest_version = r.manifest_version, group_stamps = r.group_stamps,
+        tombstone = r.tombstone, is_deleted = r.is_deleted, updated_at = now()
+    from (select unnest($2) as birth_id, unnest($3) as source_time, unnest($4) as observed_at, unnest($5) as generation,
+                 unnest($6) as event_id, unnest($7) as manifest_version, unnest($8)::jsonb as group_stamps,
+                 unnest($9)::jsonb as tombstone, unnest($10) as is_deleted) r
+    where s.tenant_id = $1 and s.birth_id = r.birth_id";
 
 /// One by one, in the order of `$2`: estimated for a tenant that was not there when the table was analyzed, reading all
 /// of its records looks as cheap.
@@ -135,7 +145,7 @@ fn select(
     Ok(records)
 }
 
-/// Writes records whose version rose.
+/// Writes records that say something else, or belong elsewhere.
 pub fn update(client: &mut SpiClient<'_>, tenant_id: Uuid, records: &[&Stored]) -> Result<()> {
     if !records.is_empty() {
         plan::run(client, UPDATE, &columns(tenant_id, records))?;
@@ -143,10 +153,23 @@ pub fn update(client: &mut SpiClient<'_>, tenant_id: Uuid, records: &[&Stored]) 
     Ok(())
 }
 
+/// Writes the versions of records that say what they said.
+pub fn raise(client: &mut SpiClient<'_>, tenant_id: Uuid, records: &[&Stored]) -> Result<()> {
+    if records.is_empty() {
+        return Ok(());
+    }
+    let mut arguments = vec![
+        from_core(tenant_id).into(),
+        column(records, |stored| from_core(stored.birth_id)),
+    ];
+    arguments.extend(versions(records));
+    plan::run(client, RAISE, &arguments)?;
+    Ok(())
+}
+
 /// The records' rows, as `rows!` reads them.
-fn columns(tenant_id: Uuid, records: &[&Stored]) -> [DatumWithOid<'static>; 17] {
-    let stamps: Vec<Stamp> = records.iter().map(|stored| stored.stamp()).collect();
-    [
+fn columns(tenant_id: Uuid, records: &[&Stored]) -> Vec<DatumWithOid<'static>> {
+    let mut columns = vec![
         from_core(tenant_id).into(),
         column(records, |stored| from_core(stored.birth_id)),
         column(records, |stored| from_core(stored.scope.environment_id)),
@@ -156,13 +179,22 @@ fn columns(tenant_id: Uuid, records: &[&Stored]) -> [DatumWithOid<'static>; 17] 
         column(records, |stored| from_core(stored.entity_id)),
         column(records, |stored| stored.has_siblings),
         column(records, |stored| Text::json(&stored.record.fields)),
+    ];
+    columns.extend(versions(records));
+    columns
+}
+
+/// What tells claims of a record apart, as the last eight of [`columns`].
+fn versions(records: &[&Stored]) -> [DatumWithOid<'static>; 8] {
+    let stamps: Vec<Stamp> = records.iter().map(|stored| stored.stamp()).collect();
+    [
         column(&stamps, |stamp| timestamptz(stamp.version.source_time)),
         column(&stamps, |stamp| timestamptz(stamp.version.observed)),
         column(&stamps, |stamp| stamp.version.generation),
         column(&stamps, |stamp| from_core(stamp.event_id)),
         column(&stamps, |stamp| stamp.manifest_version),
         column(records.iter().zip(&stamps), |(stored, stamp)| stored.exceptions(stamp).map(Text::new)),
-        column(records, |stored| stored.record.tombstone.map(|stamp| stamp_to_json(&stamp).to_string())),
+        column(records, |stored| stored.record.tombstone.map(|stamp| Text::new(stamp_to_json(&stamp).to_string()))),
         column(records, |stored| stored.record.is_deleted() || stored.record.stamp().is_none()),
     ]
 }

@@ -4,6 +4,7 @@ use super::create::Changed;
 use super::{Batch, Request, Told};
 use crate::error::{Result, internal};
 use crate::functions::{from_core, to_core};
+use crate::outbox::{Delivery, Of};
 use crate::plan::{self, column};
 use nexus_core::identity::Scope;
 use nexus_core::routing::{self, Flow};
@@ -28,21 +29,15 @@ const FLOWS: &str = "
     where f.tenant_id = $1 and f.is_active order by f.flow_id";
 
 /// A record's row holds the document of its last change.
-const ENQUEUE: &str = "
-    with r as (
-        select unnest($2) as job_id, unnest($3) as delivery_id, unnest($4) as environment_id, unnest($5) as flow_id,
-               unnest($6) as event_id, unnest($7) as trace_id, unnest($8) as entity_kind, unnest($9) as entity_id,
-               unnest($10) as birth_id, unnest($11)::jsonb as document
-    ), job as (
-        insert into nexus.job (tenant_id, job_id, environment_id, flow_id, event_id, trace_id, entity_kind, entity_id,
-                               birth_id, normalized_payload, created_at, updated_at)
-        select $1, r.job_id, r.environment_id, r.flow_id, r.event_id, r.trace_id, r.entity_kind, r.entity_id,
-               r.birth_id, coalesce(r.document, (select s.document from nexus.source_record s
-                                                 where s.tenant_id = $1 and s.birth_id = r.birth_id)), now(), now()
-        from r
-    )
-    insert into nexus.delivery (tenant_id, delivery_id, environment_id, kind, destination_id, job_id, trace_id, due_at, created_at)
-    select $1, r.delivery_id, r.environment_id, 'job', r.flow_id, r.job_id, r.trace_id, now(), now() from r";
+const INSERT_JOBS: &str = "
+    insert into nexus.job (tenant_id, job_id, environment_id, flow_id, event_id, trace_id, entity_kind, entity_id,
+                           birth_id, normalized_payload, created_at, updated_at)
+    select $1, r.job_id, r.environment_id, r.flow_id, r.event_id, r.trace_id, r.entity_kind, r.entity_id, r.birth_id,
+           coalesce(r.document, (select s.document from nexus.source_record s
+                                 where s.tenant_id = $1 and s.birth_id = r.birth_id)), now(), now()
+    from (select unnest($2) as job_id, unnest($3) as environment_id, unnest($4) as flow_id, unnest($5) as event_id,
+                 unnest($6) as trace_id, unnest($7) as entity_kind, unnest($8) as entity_id, unnest($9) as birth_id,
+                 unnest($10)::jsonb as document) r";
 
 pub fn flows(client: &mut SpiClient<'_>, batch: &Batch) -> Result<Flows> {
     let mut flows = Vec::new();
@@ -91,19 +86,19 @@ impl Flows {
     }
 }
 
-/// Queues a job for each change and each flow that wants it, and notes on the requests why none was made.
+/// Makes a job for each change and each flow that wants it, and notes on the requests why none was made; the jobs'
+/// deliveries.
 pub fn enqueue(
     client: &mut SpiClient<'_>,
     batch: &mut Batch,
     flows: &Flows,
     changes: &[Changed],
-) -> Result<()> {
+) -> Result<Vec<Delivery>> {
     let jobs: Vec<Job<'_>> = changes.iter().flat_map(|change| Job::of(batch, change)).collect();
     if !jobs.is_empty() {
         let arguments = [
             from_core(batch.tenant_id).into(),
             column(&jobs, |job| from_core(job.job_id)),
-            column(&jobs, |_| from_core(Uuid::now_v7())),
             column(&jobs, |job| from_core(job.environment_id)),
             column(&jobs, |job| from_core(job.flow_id)),
             column(&jobs, |job| from_core(job.request.event_id)),
@@ -113,10 +108,11 @@ pub fn enqueue(
             column(&jobs, |job| from_core(job.change.birth_id)),
             column(&jobs, |job| job.change.document.as_deref()),
         ];
-        plan::run(client, ENQUEUE, &arguments)?;
+        plan::run(client, INSERT_JOBS, &arguments)?;
     }
+    let deliveries = jobs.iter().map(Job::delivery).collect();
     explain(batch, flows, changes);
-    Ok(())
+    Ok(deliveries)
 }
 
 /// A flow's job for a change.
@@ -136,6 +132,16 @@ impl<'a> Job<'a> {
             let environment_id = source.scope.environment_id;
             Self { job_id: Uuid::now_v7(), flow_id, environment_id, request, change }
         })
+    }
+
+    fn delivery(&self) -> Delivery {
+        Delivery {
+            delivery_id: Uuid::now_v7(),
+            environment_id: self.environment_id,
+            destination_id: self.flow_id,
+            of: Of::Job(self.job_id),
+            trace_id: self.request.trace.trace_id.clone(),
+        }
     }
 }
 

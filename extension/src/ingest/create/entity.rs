@@ -32,9 +32,11 @@ pub struct Entity {
 }
 
 impl Entity {
-    /// What its golden row is to be, unless it is to go. The version that the row begins with, where that is not 1.
-    pub fn change(&mut self, first_version: Option<i64>) -> Option<Change<'_>> {
+    /// What its golden row is to be, unless it is to go. The version that the row begins with, where that is not 1, and
+    /// whether the batch inserted the record whose id it bears.
+    pub fn change(&mut self, first_version: Option<i64>, is_new: bool) -> Option<Change<'_>> {
         Some(Change {
+            is_new: is_new && self.from.is_empty(),
             kind: self.kind,
             entity_id: self.entity_id,
             environment_id: self.environment_id,

@@ -134,6 +134,13 @@ impl Merge {
             || self.had_siblings != self.stored.has_siblings
     }
 
+    /// Whether it says what it said, and belongs where it did: if its row is another at all, then by its versions.
+    pub fn says_the_same(&self) -> bool {
+        self.before.as_ref().is_some_and(|before| before.fields == self.stored.record.fields)
+            && self.former_entity_id == self.stored.entity_id
+            && self.had_siblings == self.stored.has_siblings
+    }
+
     /// Joins every claim into the record, and tells each what it did.
     pub fn join(&mut self, batch: &Batch, mut each: impl FnMut(&Claim, &Document, Joined, &Record)) {
         for claim in &self.claims {
