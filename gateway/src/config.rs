@@ -122,7 +122,7 @@ pub struct Given {
     /// The certificate's private key, PEM
     #[arg(long, env = "NEXUS_TLS_KEY")]
     pub tls_key: Option<PathBuf>,
-    /// Connections that take webhooks in [default: 4]
+    /// Connections that take webhooks in [default: one for each core, at least 2]
     #[arg(long, env = "NEXUS_INGEST_CONNECTIONS")]
     pub ingest_connections: Option<usize>,
     /// Connections for everything else [default: 8]
@@ -302,7 +302,7 @@ impl Given {
             tls,
             ingest_connections: at_least_one(
                 "NEXUS_INGEST_CONNECTIONS",
-                self.ingest_connections.unwrap_or(4),
+                self.ingest_connections.unwrap_or_else(own_cores),
             )?,
             pool_size: at_least_one("NEXUS_POOL_SIZE", self.pool_size.unwrap_or(8))?,
             dispatch_slots: at_least_one("NEXUS_DISPATCH_SLOTS", self.dispatch_slots.unwrap_or(256))?,
@@ -395,6 +395,11 @@ impl Settings {
         ];
         settings.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
     }
+}
+
+/// A batch keeps about one core of the database busy; where that has more of them, a setting says so.
+fn own_cores() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from).max(2)
 }
 
 fn read_file(file: Option<&Path>) -> Result<Given, StartError> {
