@@ -33,4 +33,4 @@ if [[ ${1-} == peers ]]; then
 fi
 # All in one command: by itself, a package may ask for fewer features of a dependency, which is then compiled
 # once more.
-cargo test --release --no-fail-fast -p nexus-core -p nexus-gateway -p nexus-demo -p nexus-tests -p nexus-bench -- "${peers[@]}"
+cargo test --release --no-fail-fast -p nexus-core -p nexus-jsonb -p nexus-gateway -p nexus-demo -p nexus-tests -p nexus-bench -- "${peers[@]}"

@@ -16,6 +16,8 @@ mod golden;
 mod guc;
 mod ingest;
 mod instant;
+#[expect(dead_code, reason = "ingest is to use it")]
+mod jsonb;
 mod manifest;
 mod migrate;
 mod outbox;
