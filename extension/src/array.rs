@@ -4,10 +4,11 @@
 //! passes guarded calls of PostgreSQL; laid out here, a column passes one.
 
 use crate::error::internal;
-use pgrx::datum::{DatumWithOid, TimestampWithTimeZone};
+use crate::jsonb::Jsonb;
+use pgrx::datum::{DatumWithOid, FromTimeError, TimestampWithTimeZone};
+use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::pg_sys::{self, Datum, Oid};
 use pgrx::{PgLogLevel, PgMemoryContexts, Uuid};
-use std::fmt::Display;
 
 /// PostgreSQL's limit for any value.
 const MOST_BYTES: usize = 0x3fff_ffff;
@@ -64,7 +65,7 @@ fn array<T: Element>(values: impl IntoIterator<Item = T>) -> Vec<u8> {
         bytes.splice(HEADER + DIMENSION..HEADER + DIMENSION, before_data);
     }
     if bytes.len() > MOST_BYTES {
-        refuse(format!("{} bytes are more than PostgreSQL has room for in an array", bytes.len()));
+        raise(internal(format!("{} bytes are more than PostgreSQL has room for in an array", bytes.len())));
     }
     let dimensions = usize::from(!is_there.is_empty());
     let header = [bytes.len(), dimensions, data_offset].map(|number| number as u32);
@@ -89,8 +90,25 @@ fn varlena_header(length: u32) -> [u8; 4] {
     if cfg!(target_endian = "big") { length.to_be_bytes() } else { (length << 2).to_le_bytes() }
 }
 
-fn refuse(why: impl Display) -> ! {
-    internal(why).report(PgLogLevel::ERROR);
+/// Why there cannot be a value.
+pub trait Refusal {
+    fn report(self) -> ErrorReport;
+}
+
+impl Refusal for ErrorReport {
+    fn report(self) -> ErrorReport {
+        self
+    }
+}
+
+impl Refusal for FromTimeError {
+    fn report(self) -> ErrorReport {
+        internal(self)
+    }
+}
+
+fn raise(report: ErrorReport) -> ! {
+    report.report(PgLogLevel::ERROR);
     unreachable!("an error of this level does not return")
 }
 
@@ -98,7 +116,7 @@ fn refuse(why: impl Display) -> ! {
 fn write_varlena(value: &[u8], to: &mut Vec<u8>) {
     let length = value.len() + 4;
     if length > MOST_BYTES {
-        refuse(format!("{length} bytes are more than PostgreSQL has room for in a value"));
+        raise(internal(format!("{length} bytes are more than PostgreSQL has room for in a value")));
     }
     to.extend(varlena_header(length as u32));
     to.extend(value);
@@ -130,6 +148,8 @@ element!(TimestampWithTimeZone, TIMESTAMPTZOID, TIMESTAMPTZARRAYOID, 8, |value, 
 element!(Uuid, UUIDOID, UUIDARRAYOID, 1, |value, to| to.extend(value.as_bytes()));
 element!(&str, TEXTOID, TEXTARRAYOID, 4, |value, to| write_varlena(value.as_bytes(), to));
 element!(&[u8], BYTEAOID, BYTEAARRAYOID, 4, |value, to| write_varlena(value, to));
+element!(&Jsonb, JSONBOID, JSONBARRAYOID, 4, |value, to| write_varlena(value.as_bytes(), to));
+element!(Jsonb, JSONBOID, JSONBARRAYOID, 4, |value, to| write_varlena(value.as_bytes(), to));
 
 impl<T: Element> Element for Option<T> {
     const TYPE: Oid = T::TYPE;
@@ -142,7 +162,7 @@ impl<T: Element> Element for Option<T> {
 }
 
 /// A value that there cannot be is an error of the statement.
-impl<T: Element, E: Display> Element for Result<T, E> {
+impl<T: Element, E: Refusal> Element for Result<T, E> {
     const TYPE: Oid = T::TYPE;
     const ARRAY_TYPE: Oid = T::ARRAY_TYPE;
     const ALIGNMENT: usize = T::ALIGNMENT;
@@ -150,7 +170,7 @@ impl<T: Element, E: Display> Element for Result<T, E> {
     fn write(self, to: &mut Vec<u8>) -> bool {
         match self {
             Ok(value) => value.write(to),
-            Err(error) => refuse(error),
+            Err(error) => raise(error.report()),
         }
     }
 }

@@ -9,6 +9,7 @@ pub use statements::sql_type;
 use crate::error::{Result, internal};
 use crate::functions::{from_core, to_core};
 use crate::instant::timestamptz;
+use crate::jsonb::Jsonb;
 use crate::plan::{self, Text, column};
 use nexus_core::canonical::Kind;
 use nexus_core::survivorship::Golden;
@@ -136,7 +137,7 @@ fn rows<'a>(tenant_id: Uuid, statements: &Statements, changes: &[&Change<'_>]) -
         column(changes, |change| change.first_version),
     ];
     let values = statements.columns.iter();
-    arguments.extend(values.map(|of| column(changes, |change| text(&change.after.columns, of))));
+    arguments.extend(values.map(|of| values_of(of, changes, |change| &change.after.columns)));
     arguments
 }
 
@@ -159,7 +160,7 @@ fn write_children(
         column(&standing, |(change, _)| from_core(change.environment_id)),
     ];
     let values = statements.columns.iter();
-    arguments.extend(values.map(|of| column(&standing, |(_, child)| text(child, of))));
+    arguments.extend(values.map(|of| values_of(of, &standing, |(_, child)| child)));
     plan::run(client, statement, &arguments)?;
     Ok(())
 }
@@ -169,12 +170,23 @@ fn says(child: &Map<String, Value>, other: &Map<String, Value>) -> bool {
     other.iter().all(|(name, value)| child.get(name) == Some(value))
 }
 
+/// A column's values: documents as they are stored, all others as text.
+fn values_of<'a, R>(
+    of: &Column,
+    rows: impl IntoIterator<Item = R>,
+    columns: impl Fn(R) -> &'a Map<String, Value>,
+) -> DatumWithOid<'static> {
+    if of.sql_type != "jsonb" {
+        return column(rows, |row| text(columns(row), of));
+    }
+    column(rows, |row| columns(row).get(&of.name).filter(|value| !value.is_null()).map(Jsonb::of))
+}
+
 /// A column's value as PostgreSQL reads it.
 fn text<'a>(columns: &'a Map<String, Value>, column: &Column) -> Option<Text<'a>> {
     match (columns.get(&column.name)?, column.sql_type) {
         (Value::Null, _) => None,
         (Value::Array(items), "text[]") => Some(Text::list(items.iter().filter_map(Value::as_str))),
-        (value, "jsonb") => Some(Text::new(value.to_string())),
         (Value::String(text), _) => Some(Text::new(text)),
         (value, _) => Some(Text::new(value.to_string())),
     }

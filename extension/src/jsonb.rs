@@ -20,6 +20,11 @@ impl Jsonb {
         nexus_jsonb::to_vec(value).map(Self).map_err(refused)
     }
 
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Reads it.
     pub fn read<'de, T: Deserialize<'de>>(&'de self) -> Result<T> {
         nexus_jsonb::from_slice(&self.0).map_err(internal)

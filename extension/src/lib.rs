@@ -16,7 +16,6 @@ mod golden;
 mod guc;
 mod ingest;
 mod instant;
-#[expect(dead_code, reason = "ingest is to use it")]
 mod jsonb;
 mod manifest;
 mod migrate;

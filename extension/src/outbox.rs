@@ -2,20 +2,20 @@
 
 use crate::error::{Result, internal};
 use crate::functions::{filter_accepts, from_core, to_core};
+use crate::jsonb::Jsonb;
 use crate::plan::{self, Text, column};
 use nexus_core::identity::pair_id;
 use nexus_core::routing;
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 use pgrx::{JsonB, Uuid as PgUuid};
-use serde::Deserialize;
+use serde::de::{Deserialize as _, Deserializer, Error as _};
 use serde_json::Value;
-use serde_json::value::RawValue;
 use std::borrow::Cow;
 use uuid::Uuid;
 
 /// A domain event to be written.
-#[derive(Deserialize)]
+#[derive(serde::Deserialize)]
 pub struct Event<'a> {
     pub domain_event_id: Uuid,
     pub environment_id: Uuid,
@@ -35,7 +35,12 @@ pub struct Event<'a> {
     /// The inbound event that caused it.
     #[serde(default)]
     pub event_id: Option<Uuid>,
-    pub payload: Box<RawValue>,
+    #[serde(deserialize_with = "document")]
+    pub payload: Jsonb,
+}
+
+fn document<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Jsonb, D::Error> {
+    Jsonb::of(&Value::deserialize(deserializer)?).map_err(|report| D::Error::custom(report.message()))
 }
 
 /// A delivery to be queued.
@@ -106,7 +111,7 @@ const INSERT_EVENTS: &str = "
     from (select unnest($2) as domain_event_id, unnest($3) as environment_id, unnest($4) as event_type,
                  unnest($5) as dedupe_key, unnest($6) as entity_kind, unnest($7) as entity_id,
                  unnest($8) as entity_version, unnest($9)::text[] as changed, unnest($10) as trace_id,
-                 unnest($11) as event_id, unnest($12)::jsonb as payload) r";
+                 unnest($11) as event_id, unnest($12) as payload) r";
 
 const INSERT_DELIVERIES: &str = "
     insert into nexus.delivery (tenant_id, delivery_id, environment_id, kind, destination_id, job_id, domain_event_id,
@@ -122,8 +127,7 @@ const EPOCH: &str = "select nexus._epoch()";
 /// too; how many deliveries.
 #[pg_extern]
 fn _emit(tenant_id: PgUuid, events: JsonB) -> Result<i32> {
-    let events = serde_json::to_string(&events.0).map_err(internal)?;
-    let events: Vec<Event<'_>> = serde_json::from_str(&events).map_err(internal)?;
+    let events: Vec<Event<'_>> = serde_json::from_value(events.0).map_err(internal)?;
     let tenant_id = to_core(tenant_id);
     Spi::connect_mut(|client| {
         let deliveries = write(client, tenant_id, &events)?;
@@ -150,7 +154,7 @@ pub fn write(client: &mut SpiClient<'_>, tenant_id: Uuid, events: &[Event<'_>]) 
         column(events, |event| Text::list(event.changed.iter().map(|name| &**name))),
         column(events, |event| &*event.trace_id),
         column(events, |event| event.event_id.map(from_core)),
-        column(events, |event| event.payload.get()),
+        column(events, |event| &event.payload),
         epoch.into(),
     ];
     plan::run(client, INSERT_EVENTS, &arguments)?;
@@ -209,7 +213,7 @@ impl Subscription {
             && routing::matches_event_type(patterns(), &event.event_type)
             && self.filter.as_ref().is_none_or(|filter| {
                 let changed: Vec<String> = event.changed.iter().map(|name| name.to_string()).collect();
-                let payload = serde_json::from_str(event.payload.get()).unwrap_or(Value::Null);
+                let payload = event.payload.read().unwrap_or(Value::Null);
                 filter_accepts(filter, &event.event_type, event.entity_version, &changed, payload)
             })
     }

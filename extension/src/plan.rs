@@ -5,7 +5,6 @@ use crate::error::{Result, internal};
 use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::{Oid, PgOid};
 use pgrx::spi::{OwnedPreparedStatement, SpiClient, SpiTupleTable};
-use serde::Serialize;
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -51,11 +50,6 @@ pub struct Text<'a>(Cow<'a, str>);
 impl<'a> Text<'a> {
     pub fn new(text: impl Into<Cow<'a, str>>) -> Self {
         Self(text.into())
-    }
-
-    /// A document, to be cast to jsonb once.
-    pub fn json(value: &impl Serialize) -> serde_json::Result<Self> {
-        serde_json::to_string(value).map(Self::new)
     }
 
     /// An array's literal.

@@ -8,6 +8,7 @@ mod bad_targets;
 mod canary;
 mod connector_types;
 mod delivery;
+mod documents;
 mod doorbell;
 mod edge;
 mod envelopes;

@@ -1,6 +1,6 @@
 //! The set-based statements that write golden entities, built from core's table of fields.
 //!
-//! Rows come as columns, an array each, taken apart in step: ids as `uuid[]`, every value as text in `text[]`.
+//! Rows come as columns, an array each, taken apart in step: ids as `uuid[]`, documents as `jsonb[]`, every other value as text in `text[]`.
 
 use nexus_core::canonical::{Children, Field, FieldType, KINDS, Kind};
 use std::sync::LazyLock;
@@ -14,7 +14,7 @@ pub struct Column {
 /// The statements of one kind.
 pub struct Statements {
     pub kind: &'static Kind,
-    /// What comes as text, in the order of the arguments.
+    /// What comes as text or document, in the order of the arguments.
     pub columns: Vec<Column>,
     /// `$2` entity ids, `$3` environments, `$4` times of deletion, `$5` first versions, then `columns`. For entities that
     /// have no row yet.
@@ -30,7 +30,7 @@ pub struct Statements {
 
 /// The statements of a kind's child rows.
 pub struct ChildStatements {
-    /// What comes as text, the row's id first.
+    /// What comes as text or document, the row's id first.
     pub columns: Vec<Column>,
     /// `$2` entity ids, `$3` environments, then `columns`. For rows that are not there yet.
     pub insert: String,

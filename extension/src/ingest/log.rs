@@ -4,7 +4,8 @@ use super::{Batch, Request, Source, Told};
 use crate::error::Result;
 use crate::functions::from_core;
 use crate::instant::timestamptz;
-use crate::plan::{self, Text, column};
+use crate::jsonb::Jsonb;
+use crate::plan::{self, column};
 use pgrx::datum::DatumWithOid;
 use pgrx::spi::SpiClient;
 use serde::Serialize;
@@ -15,7 +16,7 @@ use uuid::Uuid;
 macro_rules! outcomes {
     () => {
         "unnest($2) as event_id, unnest($3) as is_erased, unnest($4) as manifest_version, unnest($5) as topic,
-         unnest($6) as status, unnest($7) as reason_code, unnest($8) as reason, unnest($9)::jsonb as outcome"
+         unnest($6) as status, unnest($7) as reason_code, unnest($8) as reason, unnest($9) as outcome"
     };
 }
 
@@ -118,7 +119,7 @@ fn outcomes(tenant_id: Uuid, events: &[(&Request, &Rc<Source>)]) -> Vec<DatumWit
     let statuses: Vec<_> = events.iter().map(|(request, _)| request.status()).collect();
     let outcome = |request: &Request| {
         let fetch = request.fetch.iter();
-        Text::json(&Outcome {
+        Jsonb::of(&Outcome {
             documents: &request.results,
             fetch: fetch.map(|of| Fetch { kind: of.kind, external_id: &of.external_id }).collect(),
             no_job: request.no_job,

@@ -3,16 +3,16 @@
 use crate::error::{Result, internal};
 use crate::functions::{from_core, to_core};
 use crate::instant::{microseconds, timestamptz};
-use crate::plan::{self, Text, column};
+use crate::jsonb::Jsonb;
+use crate::plan::{self, column};
 use nexus_core::canonical::Kind;
 use nexus_core::identity::Scope;
 use nexus_core::register::{Record, Stamp, Version};
 use nexus_core::survivorship::Claims;
 use pgrx::datum::DatumWithOid;
 use pgrx::spi::{SpiClient, SpiHeapTupleData};
-use pgrx::{FromDatum, IntoDatum, JsonB, Uuid as PgUuid};
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use pgrx::{FromDatum, IntoDatum, Uuid as PgUuid};
+use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use uuid::Uuid;
 
@@ -35,9 +35,9 @@ macro_rules! rows {
     () => {
         "(select unnest($2) as birth_id, unnest($3) as environment_id, unnest($4) as connector_id, unnest($5) as kind,
                  unnest($6) as external_id, unnest($7) as entity_id, unnest($8) as has_siblings,
-                 unnest($9)::jsonb as document, unnest($10) as source_time, unnest($11) as observed_at,
+                 unnest($9) as document, unnest($10) as source_time, unnest($11) as observed_at,
                  unnest($12) as generation, unnest($13) as event_id, unnest($14) as manifest_version,
-                 unnest($15)::jsonb as group_stamps, unnest($16)::jsonb as tombstone, unnest($17) as is_deleted) r"
+                 unnest($15) as group_stamps, unnest($16) as tombstone, unnest($17) as is_deleted) r"
     };
 }
 
@@ -78,8 +78,8 @@ const RAISE: &str = "
         event_id = r.event_id, manifest_version = r.manifest_version, group_stamps = r.group_stamps,
         tombstone = r.tombstone, is_deleted = r.is_deleted, updated_at = now()
     from (select unnest($2) as birth_id, unnest($3) as source_time, unnest($4) as observed_at, unnest($5) as generation,
-                 unnest($6) as event_id, unnest($7) as manifest_version, unnest($8)::jsonb as group_stamps,
-                 unnest($9)::jsonb as tombstone, unnest($10) as is_deleted) r
+                 unnest($6) as event_id, unnest($7) as manifest_version, unnest($8) as group_stamps,
+                 unnest($9) as tombstone, unnest($10) as is_deleted) r
     where s.tenant_id = $1 and s.birth_id = r.birth_id";
 
 /// One by one, in the order of `$2`: estimated for a tenant that was not there when the table was analyzed, reading all
@@ -178,7 +178,7 @@ fn columns(tenant_id: Uuid, records: &[&Stored]) -> Vec<DatumWithOid<'static>> {
         column(records, |stored| &*stored.external_id),
         column(records, |stored| from_core(stored.entity_id)),
         column(records, |stored| stored.has_siblings),
-        column(records, |stored| Text::json(&stored.record.fields)),
+        column(records, |stored| Jsonb::of(&stored.record.fields)),
     ];
     columns.extend(versions(records));
     columns
@@ -193,38 +193,38 @@ fn versions(records: &[&Stored]) -> [DatumWithOid<'static>; 8] {
         column(&stamps, |stamp| stamp.version.generation),
         column(&stamps, |stamp| from_core(stamp.event_id)),
         column(&stamps, |stamp| stamp.manifest_version),
-        column(records.iter().zip(&stamps), |(stored, stamp)| stored.exceptions(stamp).map(Text::new)),
-        column(records, |stored| stored.record.tombstone.map(|stamp| Text::new(stamp_to_json(&stamp).to_string()))),
+        column(records.iter().zip(&stamps), |(stored, stamp)| stored.exceptions(stamp)),
+        column(records, |stored| stored.record.tombstone.map(|stamp| Jsonb::of(&stored_stamp(&stamp)))),
         column(records, |stored| stored.record.is_deleted() || stored.record.stamp().is_none()),
     ]
 }
 
-fn stamp_to_json(stamp: &Stamp) -> Value {
+/// A stamp as it is stored: generation, source_time, observed_at, event, version of the manifest.
+type StoredStamp = (i32, i64, i64, Uuid, i32);
+
+fn stored_stamp(stamp: &Stamp) -> StoredStamp {
     let Version { generation, source_time, observed } = stamp.version;
-    json!([generation, source_time, observed, stamp.event_id, stamp.manifest_version])
+    (generation, source_time, observed, stamp.event_id, stamp.manifest_version)
 }
 
-fn stamp_from_json(value: &Value) -> Result<Stamp> {
-    let (generation, source_time, observed, event_id, manifest_version) =
-        Deserialize::deserialize(value).map_err(internal)?;
-    Ok(Stamp { version: Version { generation, source_time, observed }, event_id, manifest_version })
+fn stamp_of((generation, source_time, observed, event_id, manifest_version): StoredStamp) -> Stamp {
+    Stamp { version: Version { generation, source_time, observed }, event_id, manifest_version }
 }
 
 fn record_of(
     kind: &Kind,
     fields: Map<String, Value>,
     base: Stamp,
-    exceptions: Option<&Value>,
-    tombstone: Option<&Value>,
-) -> Result<Record> {
+    exceptions: &BTreeMap<String, StoredStamp>,
+    tombstone: Option<StoredStamp>,
+) -> Record {
     let mut groups = BTreeMap::new();
     // A claimed group has all its members in the document, so any of them tells.
     for group in kind.groups().filter(|group| kind.group_members(group).any(|name| fields.contains_key(name)))
     {
-        let exception = exceptions.and_then(|stamps| stamps.get(group)).map(stamp_from_json).transpose()?;
-        groups.insert(group.to_owned(), exception.unwrap_or(base));
+        groups.insert(group.to_owned(), exceptions.get(group).map_or(base, |stamp| stamp_of(*stamp)));
     }
-    Ok(Record { fields, groups, tombstone: tombstone.map(stamp_from_json).transpose()? })
+    Record { fields, groups, tombstone: tombstone.map(stamp_of) }
 }
 
 /// A column that the table says is not null.
@@ -236,12 +236,9 @@ fn required<T: FromDatum + IntoDatum>(row: &SpiHeapTupleData<'_>, place: usize) 
 
 impl Stored {
     fn from_row(tenant_id: Uuid, row: &SpiHeapTupleData<'_>) -> Result<Self> {
-        let json = |place: usize| row.get::<JsonB>(place).map_err(internal);
+        let json = |place: usize| row.get::<Jsonb>(place).map_err(internal);
         let kind = Kind::named(&required::<String>(row, 4)?).map_err(internal)?;
-        let document = match required::<JsonB>(row, 7)?.0 {
-            Value::Object(fields) => fields,
-            _ => Map::new(),
-        };
+        let document = required::<Jsonb>(row, 7)?.read()?;
         let base = Stamp {
             version: Version {
                 source_time: required(row, 8)?,
@@ -251,9 +248,8 @@ impl Stored {
             event_id: to_core(required(row, 11)?),
             manifest_version: required(row, 12)?,
         };
-        let (exceptions, tombstone) = (json(13)?, json(14)?);
-        let exceptions = exceptions.as_ref().map(|stamps| &stamps.0);
-        let tombstone = tombstone.as_ref().map(|stamp| &stamp.0);
+        let exceptions = json(13)?.map_or_else(|| Ok(BTreeMap::new()), |stamps| stamps.read())?;
+        let tombstone = json(14)?.map(|stamp| stamp.read()).transpose()?;
         Ok(Self {
             kind,
             scope: Scope {
@@ -265,7 +261,7 @@ impl Stored {
             external_id: required(row, 5)?,
             entity_id: to_core(required(row, 6)?),
             has_siblings: required(row, 15)?,
-            record: record_of(kind, document, base, exceptions, tombstone)?,
+            record: record_of(kind, document, base, &exceptions, tombstone),
         })
     }
 
@@ -285,10 +281,10 @@ impl Stored {
     }
 
     /// The stamps of the groups that have another.
-    fn exceptions(&self, stamp: &Stamp) -> Option<String> {
+    fn exceptions(&self, stamp: &Stamp) -> Option<Result<Jsonb>> {
         let others = self.record.groups.iter().filter(|(_, of_group)| *of_group != stamp);
-        let others: Map<String, Value> =
-            others.map(|(group, stamp)| (group.clone(), stamp_to_json(stamp))).collect();
-        (!others.is_empty()).then(|| Value::Object(others).to_string())
+        let others: BTreeMap<&str, StoredStamp> =
+            others.map(|(group, stamp)| (group.as_str(), stored_stamp(stamp))).collect();
+        (!others.is_empty()).then(|| Jsonb::of(&others))
     }
 }

@@ -4,12 +4,13 @@ use super::create::Changed;
 use super::{Batch, Request, Told};
 use crate::error::{Result, internal};
 use crate::functions::{from_core, to_core};
+use crate::jsonb::Jsonb;
 use crate::outbox::{Delivery, Of};
 use crate::plan::{self, column};
 use nexus_core::identity::Scope;
 use nexus_core::routing::{self, Flow};
+use pgrx::Uuid as PgUuid;
 use pgrx::spi::SpiClient;
-use pgrx::{JsonB, Uuid as PgUuid};
 use serde_json::{Map, Value};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -53,8 +54,9 @@ pub fn flows(client: &mut SpiClient<'_>, batch: &Batch) -> Result<Flows> {
         let flow = match known.filter(|(of, _)| *of == hash) {
             Some((_, flow)) => Ok(flow),
             None => {
-                let definition = row.get::<JsonB>(4).map_err(internal)?;
-                Flow::from_json(&definition.map_or(Value::Null, |definition| definition.0)).map(Rc::new)
+                let definition = row.get::<Jsonb>(4).map_err(internal)?;
+                let definition = definition.map_or(Ok(Value::Null), |definition| definition.read())?;
+                Flow::from_json(&definition).map(Rc::new)
             }
         };
         match flow {

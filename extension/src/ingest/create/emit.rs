@@ -1,15 +1,14 @@
 //! What the batch puts into the outbox.
 
 use super::Entity;
-use crate::error::{Result, internal};
+use crate::error::Result;
 use crate::golden::Payload;
 use crate::ingest::Batch;
+use crate::jsonb::Jsonb;
 use crate::outbox::{self, Delivery, Event};
 use nexus_core::survivorship::Golden;
 use pgrx::spi::SpiClient;
-use serde::Serialize;
 use serde_json::json;
-use serde_json::value::{RawValue, to_raw_value};
 use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
 
@@ -51,7 +50,7 @@ fn changed<'a>(
         event_id: request.map(|request| request.event_id),
         payload,
     };
-    Some(text(&Payload { kind, entity_id, version, golden, related }).map(event))
+    Some(Jsonb::of(&Payload { kind, entity_id, version, golden, related }).map(event))
 }
 
 fn quarantined(batch: &Batch) -> impl Iterator<Item = Result<Event<'_>>> {
@@ -76,12 +75,8 @@ fn quarantined(batch: &Batch) -> impl Iterator<Item = Result<Event<'_>>> {
             event_id: Some(request.event_id),
             payload,
         };
-        Some(text(&payload).map(event))
+        Some(Jsonb::of(&payload).map(event))
     })
-}
-
-fn text(payload: &impl Serialize) -> Result<Box<RawValue>> {
-    to_raw_value(payload).map_err(internal)
 }
 
 /// The second word of the event's type, and the other entities that were part of it.
