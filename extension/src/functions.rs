@@ -117,7 +117,8 @@ pub fn filter_accepts(
         let unreadable = |error| pgrx::warning!("a subscription's filter lets everything pass: {error}");
         filters.entry(text).or_insert_with(|| compile().map_err(unreadable).ok()).clone()
     });
-    compiled.is_none_or(|filter| filter.accepts(&routing::event(event_type, entity_version, changed, payload)))
+    compiled
+        .is_none_or(|filter| filter.accepts(&routing::event(event_type, entity_version, changed, payload)))
 }
 
 /// What a payload means: the canonical documents it gives, and nothing written. Without a topic its shape

@@ -16,6 +16,7 @@ use crate::error::{Result, internal};
 use crate::functions::{from_core, to_core};
 use crate::guc;
 use crate::instant::of_timestamptz;
+use crate::jsonb::Jsonb;
 use crate::plan;
 use nexus_core::canonical::Document;
 use nexus_core::connector::Connector;
@@ -36,8 +37,8 @@ use uuid::Uuid;
 struct Request {
     place: usize,
     connector_id: Uuid,
-    /// A JSON object, as text.
-    headers: String,
+    /// An object, as it came; `None` for an empty one.
+    headers: Option<Jsonb>,
     body: Vec<u8>,
     /// Microseconds since 1970.
     received_at: i64,
@@ -119,7 +120,7 @@ struct Batch {
 fn _ingest_batch(
     tenant_id: PgUuid,
     connector_ids: Array<'_, PgUuid>,
-    headers: Array<'_, &str>,
+    headers: Array<'_, Jsonb>,
     bodies: Array<'_, &[u8]>,
     received_at: Array<'_, TimestampWithTimeZone>,
     traceparents: Array<'_, &str>,
@@ -149,7 +150,6 @@ fn _ingest_batch(
             let connector_id = connector_id.map(to_core).unwrap_or_default();
             let received_at =
                 received_at.and_then(of_timestamptz).ok_or_else(|| internal("received_at is no time"))?;
-            let headers = headers.unwrap_or("{}").to_owned();
             let trace = traceparent.and_then(TraceContext::parse).unwrap_or_else(begin_trace);
             Ok(Request::new(
                 place,
@@ -195,7 +195,7 @@ impl Request {
     fn new(
         place: usize,
         connector_id: Uuid,
-        headers: String,
+        headers: Option<Jsonb>,
         body: Vec<u8>,
         received_at: i64,
         trace: TraceContext,
@@ -230,8 +230,8 @@ impl Request {
     }
 
     fn headers(&self) -> Headers {
-        // PostgreSQL wrote this text of a jsonb.
-        Headers::from_json(&serde_json::from_str(&self.headers).unwrap_or_default())
+        let headers = self.headers.as_ref().and_then(|headers| headers.read().ok());
+        Headers::from_json(&headers.unwrap_or(Value::Null))
     }
 
     fn documents(&self) -> &[Document] {

@@ -5,8 +5,13 @@
 
 use crate::error::{Result, internal};
 use nexus_jsonb::Error;
+use pgrx::callconv::{Arg, ArgAbi};
+use pgrx::datum::UnboxDatum;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::pg_sys::{self, Datum, Oid};
+use pgrx::pgrx_sql_entity_graph::metadata::{
+    ArgumentError, ReturnsError, ReturnsRef, SqlMappingRef, SqlTranslatable, TypeOrigin,
+};
 use pgrx::prelude::*;
 use pgrx::varlena::{set_varsize_4b, vardata_any, varsize_any_exhdr};
 use serde::{Deserialize, Serialize};
@@ -60,6 +65,40 @@ impl IntoDatum for Jsonb {
 
     fn type_oid() -> Oid {
         pg_sys::JSONBOID
+    }
+}
+
+// SAFETY: its datums are those of jsonb.
+unsafe impl SqlTranslatable for Jsonb {
+    const TYPE_IDENT: &'static str = pgrx::pgrx_resolved_type!(Jsonb);
+    const TYPE_ORIGIN: TypeOrigin = TypeOrigin::External;
+    const ARGUMENT_SQL: std::result::Result<SqlMappingRef, ArgumentError> =
+        Ok(SqlMappingRef::literal("jsonb"));
+    const RETURN_SQL: std::result::Result<ReturnsRef, ReturnsError> =
+        Ok(ReturnsRef::One(SqlMappingRef::literal("jsonb")));
+}
+
+// SAFETY: it is read as `FromDatum` reads it.
+unsafe impl UnboxDatum for Jsonb {
+    type As<'src>
+        = Self
+    where
+        Self: 'src;
+
+    unsafe fn unbox<'src>(datum: pgrx::datum::Datum<'src>) -> Self
+    where
+        Self: 'src,
+    {
+        // SAFETY: the caller vouches for a datum of jsonb that is not null.
+        unsafe { Self::from_datum(datum.sans_lifetime(), false) }.expect("a datum that is not null")
+    }
+}
+
+// SAFETY: an argument is a datum of jsonb, and is read as one.
+unsafe impl<'fcx> ArgAbi<'fcx> for Jsonb {
+    unsafe fn unbox_arg_unchecked(argument: Arg<'_, 'fcx>) -> Self {
+        // SAFETY: the caller has made sure that there is one.
+        unsafe { argument.unbox_arg_using_from_datum() }.expect("an argument that is not null")
     }
 }
 

@@ -95,7 +95,11 @@ extension_sql_file!("../../sql/functions/due_tenants.sql", name = "due_tenants",
 extension_sql_file!("../../sql/functions/ordering.sql", name = "ordering", requires = ["require"]);
 extension_sql_file!("../../sql/functions/claim.sql", name = "claim", requires = ["ordering"]);
 extension_sql_file!("../../sql/functions/renew_leases.sql", name = "renew_leases", requires = ["require"]);
-extension_sql_file!("../../sql/functions/settle.sql", name = "settle", requires = ["ordering", outbox::_emit]);
+extension_sql_file!(
+    "../../sql/functions/settle.sql",
+    name = "settle",
+    requires = ["ordering", outbox::_emit]
+);
 extension_sql_file!("../../sql/functions/complete_job.sql", name = "complete_job", requires = ["settle"]);
 extension_sql_file!("../../sql/functions/change_job.sql", name = "change_job", requires = ["audit"]);
 extension_sql_file!(

@@ -59,7 +59,7 @@ comment on function nexus._personal_addresses(text[]) is
     'The e-mail addresses among these that are somebody''s own, as identity keys.';
 comment on function nexus._is_mentioned(jsonb, bytea, text[], text[]) is
     'Whether a request, as it is stored, names one of these addresses or telephone numbers.';
-comment on function nexus._ingest_batch(uuid, uuid[], text[], bytea[], timestamptz[], text[], boolean, boolean, text) is
+comment on function nexus._ingest_batch(uuid, uuid[], jsonb[], bytea[], timestamptz[], text[], boolean, boolean, text) is
     'The work of ingest_batch, without its exception block.';
 
 revoke all on all functions in schema nexus from public;

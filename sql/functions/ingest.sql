@@ -28,7 +28,7 @@ begin
     for attempt in 1..10 loop
     begin
         return query select * from nexus._ingest_batch(
-            $1, connector_ids, headers::text[], bodies, received_at, traceparents, is_gateway, attempt > 1, null);
+            $1, connector_ids, headers, bodies, received_at, traceparents, is_gateway, attempt > 1, null);
         return;
     exception
         -- Records of other sources are concerned. What was locked is free again; now all are locked in one order.
@@ -46,7 +46,7 @@ begin
     if size = 1 then
         -- Alone and still failing: kept as it is, with the database's own words as the reason.
         return query select * from nexus._ingest_batch(
-            $1, connector_ids, headers::text[], bodies, received_at, traceparents, is_gateway, false, failure);
+            $1, connector_ids, headers, bodies, received_at, traceparents, is_gateway, false, failure);
         return;
     end if;
     for n in 1..size loop

@@ -101,7 +101,8 @@ pub fn repair(client: &mut SpiClient<'_>, batch: &Batch, birth_ids: &[Uuid]) -> 
     let records = record::of_entities(client, batch.tenant_id, &entities)?;
     let policy = entity::policy_of(client, batch.tenant_id, &records)?;
     let mut standing = entity::standing(&records, &policy);
-    let mut changes: Vec<Change<'_>> = standing.iter_mut().filter_map(|entity| entity.change(None, false)).collect();
+    let mut changes: Vec<Change<'_>> =
+        standing.iter_mut().filter_map(|entity| entity.change(None, false)).collect();
     golden::resolve_references(client, batch.tenant_id, &mut changes, &[])?;
     let versions = golden::repair(client, batch.tenant_id, &changes)?;
     standing.retain(|entity| versions.contains_key(&entity.entity_id));

@@ -26,11 +26,11 @@ const INSERT_EVENTS: &str = concat!(
         headers, body, is_verified)
     select $1, r.event_id, r.manifest_version, r.topic, r.status, r.reason_code, r.reason, r.outcome,
         case when r.is_erased then now() end, r.environment_id, r.connector_id, r.connector_type, r.trace_id,
-        r.parent_span_id, r.delivery_key, r.emitted_at, r.received_at, r.headers, r.body, $20
+        r.parent_span_id, r.delivery_key, r.emitted_at, r.received_at, coalesce(r.headers, '{}'), r.body, $20
     from (select ", outcomes!(), ", unnest($10) as environment_id, unnest($11) as connector_id,
               unnest($12) as connector_type, unnest($13) as trace_id, unnest($14) as parent_span_id,
               unnest($15) as delivery_key, unnest($16) as emitted_at, unnest($17) as received_at,
-              unnest($18)::jsonb as headers, unnest($19) as body) r"
+              unnest($18) as headers, unnest($19) as body) r"
 );
 
 const INSERT_DUPLICATES: &str = "
@@ -53,7 +53,7 @@ pub fn run(client: &mut SpiClient<'_>, batch: &Batch, is_verified: bool) -> Resu
             column(&events, |(request, _)| request.delivery_key.as_deref()),
             column(&events, |(request, _)| request.emitted_at.map(timestamptz)),
             column(&events, |(request, _)| timestamptz(request.received_at)),
-            column(&events, |(request, _)| if request.is_erased { "{}" } else { &request.headers }),
+            column(&events, |(request, _)| request.headers.as_ref().filter(|_| !request.is_erased)),
             column(&events, |(request, _)| if request.is_erased { &[][..] } else { &request.body }),
             is_verified.into(),
         ]);

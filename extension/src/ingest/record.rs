@@ -158,10 +158,8 @@ pub fn raise(client: &mut SpiClient<'_>, tenant_id: Uuid, records: &[&Stored]) -
     if records.is_empty() {
         return Ok(());
     }
-    let mut arguments = vec![
-        from_core(tenant_id).into(),
-        column(records, |stored| from_core(stored.birth_id)),
-    ];
+    let mut arguments =
+        vec![from_core(tenant_id).into(), column(records, |stored| from_core(stored.birth_id))];
     arguments.extend(versions(records));
     plan::run(client, RAISE, &arguments)?;
     Ok(())

@@ -9,6 +9,7 @@ use super::{Batch, Request, Source, normalize, record, route};
 use crate::error::{Result, internal, report};
 use crate::functions::{from_core, to_core};
 use crate::instant::microseconds;
+use crate::jsonb::Jsonb;
 use crate::{golden, plan};
 use nexus_core::connector::Connector;
 use nexus_core::register::Stamp;
@@ -34,7 +35,7 @@ struct Swept {
 }
 
 const EVENTS: &str = concat!(
-    "select e.event_id, e.connector_id, e.headers::text, e.body, ",
+    "select e.event_id, e.connector_id, e.headers, e.body, ",
     microseconds!("e.received_at"),
     ", e.trace_id, e.parent_span_id, e.status from nexus.event e
     where e.tenant_id = $1 and e.event_id = any ($2) and e.erased_at is null order by e.event_id"
@@ -222,7 +223,7 @@ impl Batch {
             ) = (
                 row.get::<PgUuid>(1).map_err(internal)?,
                 row.get::<PgUuid>(2).map_err(internal)?,
-                row.get::<String>(3).map_err(internal)?,
+                row.get::<Jsonb>(3).map_err(internal)?,
                 row.get::<Vec<u8>>(4).map_err(internal)?,
                 row.get::<i64>(5).map_err(internal)?,
                 row.get::<String>(6).map_err(internal)?,
@@ -234,7 +235,7 @@ impl Batch {
             requests.push(Request {
                 event_id: to_core(event_id),
                 former_status: row.get(8).map_err(internal)?,
-                ..Request::new(requests.len(), to_core(connector_id), headers, body, received_at, trace)
+                ..Request::new(requests.len(), to_core(connector_id), Some(headers), body, received_at, trace)
             });
         }
         Ok(Self::new(tenant_id, requests))
