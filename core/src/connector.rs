@@ -18,7 +18,7 @@ pub use schema::manifest_schema;
 
 use crate::canonical::{Kind, Snapshot};
 use crate::error::{Code, Error};
-use crate::mapping::{Condition, FieldMapping, Mapping, Path};
+use crate::mapping::{Condition, FieldMapping, Mapping, Path, Reads};
 use std::collections::BTreeMap;
 
 /// The manifests that come with Nexus: connector type and TOML, in alphabetical order.
@@ -33,6 +33,8 @@ pub struct Connector {
     receive: CompiledReceive,
     envelopes: Vec<Envelope>,
     entities: Vec<CompiledEntity>,
+    /// What of a payload is read; `None` where that may be anything.
+    reads: Option<Reads>,
     push: BTreeMap<&'static str, CompiledPush>,
 }
 
@@ -155,6 +157,10 @@ impl Connector {
 
     pub(crate) fn envelopes(&self) -> &[Envelope] {
         &self.envelopes
+    }
+
+    pub(crate) fn reads(&self) -> Option<&Reads> {
+        self.reads.as_ref()
     }
 
     pub(crate) fn entities(&self) -> &[CompiledEntity] {

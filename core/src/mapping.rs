@@ -11,10 +11,12 @@ mod convert;
 pub(crate) mod decimal;
 mod evaluate;
 mod expression;
+mod filter;
 mod lineage;
 mod output;
 mod path;
 mod reach;
+mod reads;
 mod scope;
 #[cfg(test)]
 mod tests;
@@ -28,6 +30,7 @@ pub(crate) use lineage::Places;
 pub use output::FieldMapping;
 pub(crate) use path::Path;
 pub(crate) use reach::Reached;
+pub(crate) use reads::Reads;
 pub use scope::{Context, Scope};
 
 use convert::Convert;

@@ -10,6 +10,7 @@ mod document;
 mod events;
 mod headers;
 mod json;
+mod reader;
 mod unmapped;
 
 pub use headers::Headers;
@@ -93,8 +94,16 @@ pub fn normalize_payload(
 
 /// Normalizes a request whose topic is known from elsewhere. A given topic decides, whatever the request says.
 pub fn normalize_as(connector: &Connector, topic: Option<&str>, request: &Request<'_>) -> Normalized {
+    of_body(connector, topic, request, body::parse(connector, request.body, connector.reads()))
+}
+
+fn of_body(
+    connector: &Connector,
+    topic: Option<&str>,
+    request: &Request<'_>,
+    parsed: Result<Value, Error>,
+) -> Normalized {
     let receive = connector.compiled_receive();
-    let parsed = body::parse(connector, request.body);
     let nothing = Value::Null;
     let body = parsed.as_ref().unwrap_or(&nothing);
     let context = Context::new(body, request.headers, request.settings, connector.null_values());
@@ -131,6 +140,51 @@ impl Normalized {
                 documents.iter().filter_map(|document| document.source_time).max()
             }
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // A test that unwraps in vain fails, as it should.
+mod tests {
+    use super::*;
+    use crate::case;
+    use crate::connector::built_in;
+    use std::path::{Path, PathBuf};
+
+    fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => files(&path, found),
+                false => found.push(path),
+            }
+        }
+    }
+
+    /// Whether what is left out of a payload makes no difference.
+    fn is_same(connector: &Connector, topic: Option<&str>, body: &[u8]) -> bool {
+        let headers = Headers::default();
+        let request = Request { headers: &headers, body, settings: &Value::Null };
+        let whole = of_body(connector, topic, &request, body::parse(connector, body, None));
+        normalize_as(connector, topic, &request) == whole
+    }
+
+    #[test]
+    fn what_is_left_out_of_a_payload_is_read_by_nobody() {
+        let connectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("../connectors");
+        for (name, manifest) in built_in() {
+            let connector = Connector::from_toml(manifest).unwrap();
+            let (cases, mut payloads) = (connectors.join(name).join("cases"), Vec::new());
+            files(&cases, &mut payloads);
+            assert!(!payloads.is_empty(), "{name}");
+            for path in payloads {
+                let body = std::fs::read(&path).unwrap();
+                let folder = path.parent().and_then(|folder| folder.strip_prefix(&cases).ok());
+                let topic = folder.and_then(Path::to_str).and_then(case::topic);
+                assert!(is_same(&connector, topic, &body), "{}", path.display());
+                assert!(is_same(&connector, None, &body), "{}, by its shape", path.display());
+            }
         }
     }
 }

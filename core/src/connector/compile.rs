@@ -2,6 +2,7 @@
 
 mod exchange;
 mod pull;
+mod reads;
 mod receive;
 
 use super::settings::check_schema;
@@ -56,7 +57,10 @@ pub(super) fn connector(manifest: Manifest) -> Result<Connector, Vec<Error>> {
     let entities = compile_entities(&compiler, &manifest, &mut mistakes);
     let envelopes = compile_envelopes(&manifest, &mut mistakes);
     match mistakes.0.is_empty() {
-        true => Ok(Connector { receive, envelopes, entities, push, manifest }),
+        true => {
+            let reads = reads::of(&receive, &envelopes, &entities, &manifest.null_values);
+            Ok(Connector { receive, envelopes, entities, reads, push, manifest })
+        }
         false => Err(mistakes.0),
     }
 }

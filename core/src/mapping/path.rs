@@ -1,8 +1,9 @@
 //! Paths: RFC 9535 JSONPath.
 //!
-//! Nearly every path in a manifest is a chain of names, indices and `[*]`; those are walked directly.
+//! Nearly every path in a manifest is a chain of names, indices, `[*]` and simple filters; those are walked directly.
 //! All others go to `serde_json_path`.
 
+use super::filter::Filter;
 use crate::error::{Code, Error};
 use serde_json::Value;
 use serde_json_path::JsonPath;
@@ -16,15 +17,21 @@ pub(crate) struct Path {
 
 #[derive(Debug)]
 enum Steps {
+    /// Names, indices and `[*]`.
     Simple(Vec<Step>),
+    /// Others as well.
+    Chosen(Vec<Step>),
     General(Box<JsonPath>),
 }
 
 #[derive(Debug, PartialEq)]
-enum Step {
+pub(super) enum Step {
     Name(String),
     Index(usize),
+    /// Counted from the end: the last is 1.
+    FromEnd(usize),
     All,
+    Where(Filter),
 }
 
 impl Path {
@@ -38,8 +45,21 @@ impl Path {
         if text.matches("..").count() > 1 {
             return Err(invalid("it descends (\"..\") more than once".to_owned()));
         }
-        let steps = simple(text).map_or_else(|| Steps::General(Box::new(general)), Steps::Simple);
+        let is_chosen = |step: &Step| matches!(step, Step::FromEnd(_) | Step::Where(_));
+        let steps = match steps_of(text) {
+            Some(steps) if steps.iter().any(is_chosen) => Steps::Chosen(steps),
+            Some(steps) => Steps::Simple(steps),
+            None => Steps::General(Box::new(general)),
+        };
         Ok(Self { text: text.to_owned(), steps })
+    }
+
+    /// What it is made of, unless it is left to the library.
+    pub(super) fn steps(&self) -> Option<&[Step]> {
+        match &self.steps {
+            Steps::Simple(steps) | Steps::Chosen(steps) => Some(steps),
+            Steps::General(_) => None,
+        }
     }
 
     /// The path as it was written.
@@ -50,7 +70,7 @@ impl Path {
     /// The first value that the path leads to.
     pub fn first<'a>(&self, value: &'a Value) -> Option<&'a Value> {
         match &self.steps {
-            Steps::Simple(steps) => first(steps, value),
+            Steps::Simple(steps) | Steps::Chosen(steps) => first(steps, value),
             Steps::General(path) => path.query(value).first(),
         }
     }
@@ -58,7 +78,7 @@ impl Path {
     /// All values that the path leads to, in document order.
     pub fn all<'a>(&self, value: &'a Value) -> Vec<&'a Value> {
         match &self.steps {
-            Steps::Simple(steps) => {
+            Steps::Simple(steps) | Steps::Chosen(steps) => {
                 let mut found = Vec::new();
                 all(steps, value, &mut found);
                 found
@@ -78,7 +98,7 @@ impl Path {
     pub fn is_plural(&self) -> bool {
         match &self.steps {
             Steps::Simple(steps) => steps.contains(&Step::All),
-            Steps::General(_) => true,
+            Steps::Chosen(_) | Steps::General(_) => true,
         }
     }
 }
@@ -88,11 +108,16 @@ fn first<'a>(steps: &[Step], mut value: &'a Value) -> Option<&'a Value> {
         value = match step {
             Step::Name(name) => value.as_object()?.get(name)?,
             Step::Index(index) => value.as_array()?.get(*index)?,
-            Step::All => {
+            Step::FromEnd(count) => {
+                let items = value.as_array()?;
+                items.get(items.len().checked_sub(*count)?)?
+            }
+            Step::All | Step::Where(_) => {
                 let rest = &steps[position + 1..];
+                let in_item = |item| step.takes(item).then(|| first(rest, item)).flatten();
                 return match value {
-                    Value::Array(items) => items.iter().find_map(|item| first(rest, item)),
-                    Value::Object(members) => members.values().find_map(|item| first(rest, item)),
+                    Value::Array(items) => items.iter().find_map(in_item),
+                    Value::Object(members) => members.values().find_map(in_item),
                     _ => None,
                 };
             }
@@ -114,21 +139,43 @@ fn all<'a>(steps: &[Step], value: &'a Value, found: &mut Vec<&'a Value>) {
         (Step::Index(index), Value::Array(items)) => {
             items.get(*index).into_iter().for_each(|value| all(rest, value, found));
         }
-        (Step::All, Value::Array(items)) => items.iter().for_each(|item| all(rest, item, found)),
-        (Step::All, Value::Object(members)) => {
-            members.values().for_each(|item| all(rest, item, found));
+        (Step::FromEnd(count), Value::Array(items)) => {
+            let item = items.len().checked_sub(*count).and_then(|index| items.get(index));
+            item.into_iter().for_each(|value| all(rest, value, found));
+        }
+        (Step::All | Step::Where(_), Value::Array(items)) => {
+            items.iter().filter(|item| step.takes(item)).for_each(|item| all(rest, item, found));
+        }
+        (Step::All | Step::Where(_), Value::Object(members)) => {
+            members.values().filter(|item| step.takes(item)).for_each(|item| all(rest, item, found));
         }
         _ => {}
     }
 }
 
-/// The steps of a path that is made of names, indices and `[*]` only.
-fn simple(text: &str) -> Option<Vec<Step>> {
+impl Step {
+    /// Whether a step to several values leads to this one.
+    fn takes(&self, item: &Value) -> bool {
+        match self {
+            Step::Where(filter) => filter.holds(item),
+            _ => true,
+        }
+    }
+}
+
+/// The steps of a path that can be walked.
+fn steps_of(text: &str) -> Option<Vec<Step>> {
     let mut rest = text.strip_prefix('$')?;
     let mut steps = Vec::new();
     while !rest.is_empty() {
         let (step, tail) = if let Some(tail) = rest.strip_prefix("[*]") {
             (Step::All, tail)
+        } else if let Some(tail) = rest.strip_prefix("[?") {
+            let (filter, tail) = Filter::compile(tail)?;
+            (Step::Where(filter), tail)
+        } else if let Some(tail) = rest.strip_prefix("[-") {
+            let (count, tail) = tail.split_once(']')?;
+            (Step::FromEnd(count.parse().ok().filter(|count| *count > 0)?), tail)
         } else if let Some(tail) = rest.strip_prefix("['") {
             let (name, tail) = tail.split_once("']")?;
             let is_plain = !name.contains(['\\', '\'', '"']);
@@ -172,10 +219,44 @@ mod tests {
     #[test]
     fn leaves_other_paths_to_the_library() {
         let value = json!({"a": [{"k": "x", "v": 1}, {"k": "y", "v": 2}]});
-        let path = Path::compile("$.a[?@.k == 'y'].v").unwrap();
+        let path = Path::compile("$.a[?length(@.k) == 1 && @.k == 'y'].v").unwrap();
         assert!(matches!(path.steps, Steps::General(_)));
         assert_eq!(path.first(&value), Some(&json!(2)));
-        assert_eq!(Path::compile("$.a[-1].v").unwrap().first(&value), Some(&json!(2)));
+        assert!(matches!(Path::compile("$..v").unwrap().steps, Steps::General(_)));
+    }
+
+    #[test]
+    fn chooses_as_the_library_does() {
+        let value = json!({
+            "a": [{"k": "x", "v": 1}, {"k": "y", "v": 2, "o": {"p": null}}, {"v": 3}, 4, null, {"k": true}, {"k": 1.0}],
+            "o": {"m": {"k": "y", "v": 5}, "n": {"k": null, "v": 6}},
+            "e": [],
+        });
+        for text in [
+            "$.a[?@.k == 'y'].v",
+            "$.a[?@.k != 'y'].v",
+            "$.o[?@.k == \"y\"].v",
+            "$.o[? @.k ].v",
+            "$.a[?@.o.p]",
+            "$.a[?@.k == 'x' || @.k == 'y' && @.o.p].v",
+            "$.a[?@.k == true]",
+            "$.a[?@.k != false]",
+            "$.o[?@.k == null]",
+            "$.a[?@.k != 'x' && @.k != 'y']",
+            "$.a[-1].k",
+            "$.a[-3]",
+            "$.a[-9]",
+            "$.o[-1]",
+            "$.e[?@.k == 'x'].v",
+            "$.v[?@.k == 'x'].v",
+        ] {
+            let path = Path::compile(text).unwrap();
+            assert!(matches!(path.steps, Steps::Chosen(_)), "{text} is walked");
+            assert!(path.is_plural() && path.container(&value).is_none(), "{text}, as of the library");
+            let expected = JsonPath::parse(text).unwrap().query(&value).all();
+            assert_eq!(path.all(&value), expected, "{text}");
+            assert_eq!(path.first(&value), expected.first().copied(), "{text}");
+        }
     }
 
     #[test]

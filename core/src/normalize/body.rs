@@ -3,16 +3,18 @@
 use super::json;
 use crate::connector::{BodyFormat, Connector};
 use crate::error::{Code, Error};
+use crate::mapping::Reads;
 use crate::signature::percent_decode;
 use serde_json::{Map, Value};
 
-/// Reads a body. Of fields or members with the same name the last one counts.
-pub(super) fn parse(connector: &Connector, body: &[u8]) -> Result<Value, Error> {
+/// Reads a body. Of fields or members with the same name the last one counts. Members of JSON that nobody `reads` may be
+/// left out.
+pub(super) fn parse(connector: &Connector, body: &[u8], reads: Option<&Reads>) -> Result<Value, Error> {
     match connector.receive() {
         Some(receive) if receive.body == BodyFormat::Form && !looks_like_json(body) => {
             form(body, &receive.json_fields)
         }
-        _ => json::parse(body),
+        _ => json::parse(body, reads),
     }
 }
 
@@ -38,7 +40,7 @@ fn form(body: &[u8], json_fields: &[String]) -> Result<Value, Error> {
                 let place = format!("field {name}, {}", error.path.as_deref().unwrap_or_default());
                 error.at(place)
             };
-            json::parse(&value).map_err(in_field)?
+            json::parse(&value, None).map_err(in_field)?
         } else {
             let text = String::from_utf8(value);
             Value::String(text.map_err(|_| malformed("the field is not UTF-8", &format!("field {name}")))?)

@@ -1,19 +1,25 @@
 //! Bodies: JSON within bounds.
 
+use super::reader;
 use crate::error::{Code, Error};
+use crate::mapping::Reads;
 use serde_json::Value;
 
 /// How deep lists and objects of a body may be nested. Real payloads stay under twenty.
 pub const MAX_DEPTH: usize = 64;
 
-/// Reads a body. Numbers keep their digits; of members with the same name the last one counts.
-pub(super) fn parse(body: &[u8]) -> Result<Value, Error> {
+/// Reads a body. Numbers keep their digits; of members with the same name the last one counts. Members that nobody
+/// `reads` may be left out.
+pub(super) fn parse(body: &[u8], reads: Option<&Reads>) -> Result<Value, Error> {
     let malformed = |message: String| Error::new(Code::MalformedBody, message);
     let text = std::str::from_utf8(body).map_err(|error| {
         malformed("the body is not UTF-8".to_owned()).at(format!("byte {}", error.valid_up_to()))
     })?;
     // Some platforms' exports begin with a byte order mark, which JSON does not allow.
     let json = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if let Some(value) = reader::read(json, reads) {
+        return Ok(value);
+    }
     let parsed = serde_json::from_str(json);
     // The parser stops at a depth of its own, somewhat greater than ours.
     if parsed.as_ref().map_or(true, |value| is_deeper(value, MAX_DEPTH))
@@ -60,6 +66,10 @@ fn place_of_depth(json: &str) -> Option<usize> {
 #[allow(clippy::unwrap_used)] // A test that unwraps in vain fails, as it should.
 mod tests {
     use super::*;
+
+    fn parse(body: &[u8]) -> Result<Value, Error> {
+        super::parse(body, None)
+    }
 
     #[test]
     fn names_the_place_of_what_is_wrong() {

@@ -19,7 +19,7 @@ pub struct Unmapped {
 ///
 /// `topic` is one that is known from elsewhere, as in [`super::normalize_as`].
 pub fn unmapped(connector: &Connector, topic: Option<&str>, request: &Request<'_>) -> Vec<Unmapped> {
-    let Ok(body) = body::parse(connector, request.body) else { return Vec::new() };
+    let Ok(body) = body::parse(connector, request.body, None) else { return Vec::new() };
     let context = Context::new(&body, request.headers, request.settings, connector.null_values());
     let scope = context.scope();
     let receive = connector.compiled_receive();
