@@ -5,7 +5,6 @@ use super::evaluate::{Found, text_of};
 use super::{Mapping, Piece, Scope};
 use crate::error::Error;
 use serde_json::{Map, Value};
-use std::borrow::Cow;
 use std::collections::HashSet;
 
 /// Adds to a total; whether the payload spoke of any term.
@@ -86,31 +85,39 @@ pub(super) fn first_of<'a>(mappings: &'a [Mapping], scope: Scope<'a>) -> Result<
 }
 
 pub(super) fn join<'a>(mappings: &[Mapping], separator: &str, scope: Scope<'_>) -> Result<Found<'a>, Error> {
-    let mut parts: Vec<String> = Vec::new();
+    let mut joined: Option<String> = None;
+    let mut add = |part: &str| match &mut joined {
+        Some(joined) => {
+            joined.push_str(separator);
+            joined.push_str(part);
+        }
+        None => joined = Some(part.to_owned()),
+    };
     let mut is_present = false;
     for mapping in mappings {
         let found = mapping.find(scope)?;
         is_present |= !matches!(found, Found::Absent);
         match found.value() {
-            Some(Value::Array(values)) => {
-                parts.extend(values.iter().filter_map(text_of).map(Cow::into_owned));
-            }
-            Some(value) => parts.extend(text_of(value).map(Cow::into_owned)),
+            Some(Value::Array(values)) => values.iter().filter_map(text_of).for_each(|part| add(&part)),
+            Some(value) => text_of(value).into_iter().for_each(|part| add(&part)),
             None => {}
         }
     }
-    Ok(match (parts.is_empty(), is_present) {
-        (false, _) => Found::Owned(Value::String(parts.join(separator))),
-        (true, true) => Found::Null,
-        (true, false) => Found::Absent,
+    Ok(match (joined, is_present) {
+        (Some(joined), _) => Found::Owned(Value::String(joined)),
+        (None, true) => Found::Null,
+        (None, false) => Found::Absent,
     })
 }
 
 pub(super) fn concat<'a>(mappings: &[Mapping], scope: Scope<'_>) -> Result<Found<'a>, Error> {
-    let mut list = None;
+    let mut list: Option<Vec<Value>> = None;
     for mapping in mappings {
         match mapping.find(scope)?.into_value() {
-            Some(Value::Array(values)) => list.get_or_insert_with(Vec::new).extend(values),
+            Some(Value::Array(values)) => match &mut list {
+                Some(list) => list.extend(values),
+                None => list = Some(values),
+            },
             Some(value) => list.get_or_insert_with(Vec::new).push(value),
             None => {}
         }
@@ -121,7 +128,7 @@ pub(super) fn concat<'a>(mappings: &[Mapping], scope: Scope<'_>) -> Result<Found
 /// Gives child rows their positions, and an id to those that have none or that of another: a table's key
 /// must hold whatever the platform sends.
 pub(super) fn number_children(children: Vec<Value>) -> Vec<Value> {
-    let mut taken = HashSet::new();
+    let mut taken: HashSet<String> = HashSet::with_capacity(children.len());
     let number = |(index, child): (usize, Value)| {
         let mut child = match child {
             Value::Object(child) => child,
@@ -129,13 +136,17 @@ pub(super) fn number_children(children: Vec<Value>) -> Vec<Value> {
         };
         let position = index + 1;
         let own = child.get("external_id").and_then(Value::as_str).map(str::to_owned);
+        let is_own = own.is_some();
         let mut id = own.unwrap_or_else(|| format!("position:{position}"));
         let mut attempt = 0;
-        while !taken.insert(id.clone()) {
+        while taken.contains(&id) {
             id = format!("position:{position}{}", "'".repeat(attempt));
             attempt += 1;
         }
-        child.insert("external_id".to_owned(), Value::String(id));
+        if !is_own || attempt > 0 {
+            child.insert("external_id".to_owned(), Value::String(id.clone()));
+        }
+        taken.insert(id);
         child.insert("position".to_owned(), Value::from(position));
         Value::Object(child)
     };

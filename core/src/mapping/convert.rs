@@ -7,6 +7,7 @@ use crate::error::Error;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Number, Value};
+use std::borrow::Cow;
 
 /// Text that a table's column or an index over it takes without complaint.
 const MAX_TEXT_BYTES: usize = 64 * 1024;
@@ -64,6 +65,9 @@ impl Convert {
                 mend(&mut value);
                 return Ok(Found::Owned(value));
             }
+            (convert, Found::Owned(Value::String(text))) if convert.keeps(&text) => {
+                return Ok(Found::Owned(Value::String(text)));
+            }
             (_, found) => found,
         };
         let Some(value) = found.value() else { return Ok(found) };
@@ -107,6 +111,26 @@ impl Convert {
     }
 }
 
+impl Convert {
+    /// Whether a text is already as it would be made.
+    fn keeps(&self, text: &str) -> bool {
+        match self {
+            Convert::Text => text.len() <= MAX_TEXT_BYTES && !text.contains('\0'),
+            Convert::LongText => !text.contains('\0'),
+            Convert::Id => {
+                let is_short = !text.is_empty() && text.len() <= MAX_ID_CHARS;
+                is_short && !text.contains('\0') && text.trim().len() == text.len()
+            }
+            // Borrowed is a part of it, without white space around: not 1e2, which is as long as 100.
+            Convert::Decimal => match decimal::plain(text) {
+                Some(Cow::Borrowed(digits)) => digits.len() == text.len(),
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+}
+
 /// Why a value cannot be read.
 #[derive(Debug)]
 pub(super) enum Reason {
@@ -133,7 +157,7 @@ impl Zoned {
 }
 
 /// PostgreSQL's text and jsonb hold no U+0000.
-fn without_nul(text: &str) -> String {
+pub(super) fn without_nul(text: &str) -> String {
     if text.contains('\0') { text.replace('\0', "") } else { text.to_owned() }
 }
 

@@ -46,13 +46,24 @@ pub fn plain(text: &str) -> Option<Cow<'_, str>> {
     }
 }
 
+/// Numbers below this are calculated with in one step.
+const SMALL: u64 = 10u64.pow(18);
+
 /// A decimal number to calculate with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decimal {
     is_negative: bool,
-    /// Digits, the least significant first, without zeros at the significant end.
-    digits: Vec<u8>,
+    magnitude: Magnitude,
     scale: usize,
+}
+
+/// All digits of a number. One that can be small is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Magnitude {
+    /// Below [`SMALL`].
+    Small(u64),
+    /// Digits, the least significant first, without zeros at the significant end.
+    Large(Vec<u8>),
 }
 
 impl Decimal {
@@ -61,20 +72,55 @@ impl Decimal {
         let text = plain(text)?;
         let unsigned = text.trim_start_matches('-');
         let scale = unsigned.split_once('.').map_or(0, |(_, fraction)| fraction.len());
-        let digits = unsigned.bytes().rev().filter(u8::is_ascii_digit).map(|byte| byte - b'0');
-        Some(Self::normalized(text.starts_with('-'), digits.collect(), scale))
+        let is_negative = text.starts_with('-');
+        let digits = || unsigned.bytes().filter(u8::is_ascii_digit).map(|byte| byte - b'0');
+        if unsigned.len() <= 18 {
+            let value = digits().fold(0, |value, digit| value * 10 + u64::from(digit));
+            return Some(Self::small(is_negative, value, scale));
+        }
+        Some(Self::normalized(is_negative, digits().rev().collect(), scale))
+    }
+
+    fn small(is_negative: bool, value: u64, scale: usize) -> Self {
+        Self { is_negative: is_negative && value > 0, magnitude: Magnitude::Small(value), scale }
+    }
+
+    /// `None` for what is not small.
+    fn of_value(value: i128, scale: usize) -> Option<Self> {
+        let magnitude = u64::try_from(value.unsigned_abs()).ok().filter(|magnitude| *magnitude < SMALL)?;
+        Some(Self::small(value < 0, magnitude, scale))
     }
 
     fn normalized(is_negative: bool, mut digits: Vec<u8>, scale: usize) -> Self {
         while digits.last() == Some(&0) {
             digits.pop();
         }
-        Self { is_negative: is_negative && !digits.is_empty(), digits, scale }
+        if digits.len() <= 18 {
+            let value = digits.iter().rev().fold(0, |value, digit| value * 10 + u64::from(*digit));
+            return Self::small(is_negative, value, scale);
+        }
+        Self { is_negative, magnitude: Magnitude::Large(digits), scale }
+    }
+
+    /// The number times ten to the power of `scale`, if it is small, and so much larger at most.
+    fn value_at(&self, scale: usize) -> Option<i128> {
+        let Magnitude::Small(value) = self.magnitude else { return None };
+        let more = u32::try_from(scale - self.scale).ok().filter(|more| *more <= 18)?;
+        let value = i128::from(value) * 10i128.pow(more);
+        Some(if self.is_negative { -value } else { value })
+    }
+
+    fn values_at(&self, other: &Self, scale: usize) -> Option<(i128, i128)> {
+        self.value_at(scale).zip(other.value_at(scale))
     }
 
     /// The sum, with as many places after the point as the more exact of the two.
     pub fn add(&self, other: &Self) -> Self {
         let scale = self.scale.max(other.scale);
+        let small = self.values_at(other, scale).and_then(|(a, b)| Self::of_value(a + b, scale));
+        if let Some(sum) = small {
+            return sum;
+        }
         let (a, b) = (self.scaled(scale), other.scaled(scale));
         let (is_negative, digits) = if self.is_negative == other.is_negative {
             (self.is_negative, add(&a, &b))
@@ -89,23 +135,30 @@ impl Decimal {
     /// The product, with the places after the point that a product has, less those that only one factor's
     /// trailing zeros make: 12.50 × 2 is 25.00.
     pub fn multiply(&self, other: &Self) -> Self {
-        let mut digits = vec![0u8; self.digits.len() + other.digits.len() + 1];
-        for (i, a) in self.digits.iter().enumerate() {
+        let scale = self.scale + other.scale;
+        if let (Some(a), Some(b)) = (self.value_at(self.scale), other.value_at(other.scale))
+            && let Some(product) = Self::of_value(a * b, scale)
+        {
+            return product;
+        }
+        let (a, b) = (self.scaled(self.scale), other.scaled(other.scale));
+        let mut digits = vec![0u8; a.len() + b.len() + 1];
+        for (i, a) in a.iter().enumerate() {
             let mut carry = 0u8;
-            for (j, b) in other.digits.iter().enumerate() {
+            for (j, b) in b.iter().enumerate() {
                 let value = digits[i + j] + a * b + carry;
                 digits[i + j] = value % 10;
                 carry = value / 10;
             }
-            digits[i + other.digits.len()] += carry;
+            digits[i + b.len()] += carry;
         }
         let is_negative = self.is_negative != other.is_negative;
-        Self::normalized(is_negative, digits, self.scale + other.scale)
+        Self::normalized(is_negative, digits, scale)
     }
 
     /// The number with the other sign.
     pub fn negate(mut self) -> Self {
-        self.is_negative = !self.is_negative && !self.digits.is_empty();
+        self.is_negative = !self.is_negative && self.magnitude != Magnitude::Small(0);
         self
     }
 
@@ -115,18 +168,43 @@ impl Decimal {
         self
     }
 
-    /// The digits at a greater scale.
+    /// The digits at a greater scale, the least significant first.
     fn scaled(&self, scale: usize) -> Vec<u8> {
         let mut digits = vec![0; scale - self.scale];
-        digits.extend(&self.digits);
+        match &self.magnitude {
+            Magnitude::Small(value) => {
+                let mut rest = *value;
+                while rest > 0 {
+                    digits.push((rest % 10) as u8);
+                    rest /= 10;
+                }
+            }
+            Magnitude::Large(large) => digits.extend(large),
+        }
         digits
     }
 
     /// The number as text, `None` if it has more than [`MAX_DIGITS`] digits.
     pub fn to_text(&self) -> Option<String> {
-        let digits: String = self.digits.iter().rev().map(|digit| char::from(digit + b'0')).collect();
-        let written = write(self.is_negative, &digits, self.scale);
-        let is_short = written.bytes().filter(u8::is_ascii_digit).count() <= MAX_DIGITS;
+        let written = match &self.magnitude {
+            Magnitude::Small(value) => {
+                let mut buffer = [0; 20];
+                let mut start = buffer.len();
+                let mut rest = *value;
+                while rest > 0 {
+                    start -= 1;
+                    buffer[start] = b'0' + (rest % 10) as u8;
+                    rest /= 10;
+                }
+                write(self.is_negative, std::str::from_utf8(&buffer[start..]).unwrap_or_default(), self.scale)
+            }
+            Magnitude::Large(digits) => {
+                let digits: String = digits.iter().rev().map(|digit| char::from(digit + b'0')).collect();
+                write(self.is_negative, &digits, self.scale)
+            }
+        };
+        let is_short =
+            written.len() <= MAX_DIGITS || written.bytes().filter(u8::is_ascii_digit).count() <= MAX_DIGITS;
         is_short.then_some(written)
     }
 }
@@ -134,6 +212,9 @@ impl Decimal {
 impl PartialOrd for Decimal {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         let scale = self.scale.max(other.scale);
+        if let Some((a, b)) = self.values_at(other, scale) {
+            return Some(a.cmp(&b));
+        }
         let magnitude = compare(&self.scaled(scale), &other.scaled(scale));
         Some(match (self.is_negative, other.is_negative) {
             (false, false) => magnitude,
@@ -146,13 +227,19 @@ impl PartialOrd for Decimal {
 
 /// Digits with the point `scale` places from the right, and a digit on both sides of it.
 fn write(is_negative: bool, digits: &str, scale: usize) -> String {
-    let digits = format!("{digits:0>width$}", width = scale + 1);
-    let (whole, fraction) = digits.split_at(digits.len() - scale);
+    let (whole, fraction) = digits.split_at(digits.len().saturating_sub(scale));
     let whole = whole.trim_start_matches('0');
-    let whole = if whole.is_empty() { "0" } else { whole };
-    let sign = if is_negative { "-" } else { "" };
-    let point = if fraction.is_empty() { "" } else { "." };
-    format!("{sign}{whole}{point}{fraction}")
+    let mut written = String::with_capacity(whole.len().max(1) + scale + 2);
+    if is_negative {
+        written.push('-');
+    }
+    written.push_str(if whole.is_empty() { "0" } else { whole });
+    if scale > 0 {
+        written.push('.');
+        written.extend(std::iter::repeat_n('0', scale - fraction.len()));
+        written.push_str(fraction);
+    }
+    written
 }
 
 fn digit(digits: &[u8], position: usize) -> u8 {
@@ -245,6 +332,17 @@ mod tests {
 
             let order = (a as i128 * power(scale - s)).cmp(&(b as i128 * power(scale - t)));
             prop_assert_eq!(number(a, s).partial_cmp(&number(b, t)), Some(order));
+        }
+
+        #[test]
+        fn small_numbers_and_large_ones_are_one(a in "-?[0-9]{1,24}([.][0-9]{1,20})?", b in "-?[0-9]{1,24}([.][0-9]{1,20})?") {
+            let (one, other) = (Decimal::parse(&a).unwrap(), Decimal::parse(&b).unwrap());
+            prop_assert_eq!(one.add(&other).add(&other.clone().negate()).partial_cmp(&one), Some(Ordering::Equal));
+            prop_assert_eq!(one.multiply(&other), other.multiply(&one));
+            let places = Decimal::parse("1000000000000000000000").unwrap();
+            let large = one.multiply(&places);
+            prop_assert_eq!(large.clone().shift_right(21).partial_cmp(&one), Some(Ordering::Equal));
+            prop_assert_eq!(large.partial_cmp(&other.multiply(&places)), one.partial_cmp(&other));
         }
 
         #[test]

@@ -55,6 +55,9 @@ impl<'a> Found<'a> {
     }
 }
 
+/// So many keys are looked through one by one.
+const FEW: usize = 8;
+
 /// A text, a number's digits as they came, or a boolean's name; `None` for lists, objects and null.
 pub(super) fn text_of(value: &Value) -> Option<Cow<'_, str>> {
     match value {
@@ -133,7 +136,7 @@ impl Mapping {
     /// The value as text, where it is one and there are no mistakes.
     pub(crate) fn text(&self, scope: &Scope<'_>) -> Option<String> {
         let found = self.find(*scope).ok()?;
-        found.value().and_then(text_of).map(|text| text.replace('\0', ""))
+        found.value().and_then(text_of).map(|text| convert::without_nul(&text))
     }
 
     /// The value as microseconds since 1970, where it is a time.
@@ -311,31 +314,41 @@ impl Mapping {
 
 impl TextChange {
     fn apply<'a>(&self, found: Found<'a>) -> Found<'a> {
-        let Some(text) = found.value().and_then(text_of) else { return found };
-        let mut text = text.into_owned();
+        let Some(whole) = found.value().and_then(text_of) else { return found };
+        let mut text = &*whole;
         if let Some(rest) = self.strip_prefix.as_ref().and_then(|prefix| text.strip_prefix(prefix)) {
-            text = rest.to_owned();
+            text = rest;
         }
         if let Some((_, rest)) = self.after_first.as_ref().and_then(|mark| text.split_once(mark)) {
-            text = rest.to_owned();
+            text = rest;
         }
         if let Some((_, rest)) = self.after_last.as_ref().and_then(|mark| text.rsplit_once(mark)) {
-            text = rest.to_owned();
+            text = rest;
         }
         if let Some((rest, _)) = self.before_first.as_ref().and_then(|mark| text.split_once(mark)) {
-            text = rest.to_owned();
+            text = rest;
         }
         if self.trim {
-            text = text.trim().to_owned();
-        }
-        if self.lower {
-            text = text.to_lowercase();
-        }
-        if self.upper {
-            text = text.to_uppercase();
+            text = text.trim();
         }
         // What had nothing but white space says nothing.
-        Found::made((!(self.trim && text.is_empty())).then_some(Value::String(text)))
+        if self.trim && text.is_empty() {
+            return Found::Null;
+        }
+        let is_lower = !self.lower || text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
+        let changed = match (is_lower && !self.upper, self.lower, self.upper) {
+            (true, ..) if text.len() == whole.len() && matches!(found.value(), Some(Value::String(_))) => {
+                None
+            }
+            (true, ..) => Some(text.to_owned()),
+            (_, true, false) => Some(text.to_lowercase()),
+            (_, true, true) => Some(text.to_lowercase().to_uppercase()),
+            (_, false, _) => Some(text.to_uppercase()),
+        };
+        match changed {
+            Some(text) => Found::Owned(Value::String(text)),
+            None => found,
+        }
     }
 }
 
@@ -353,9 +366,19 @@ impl Each {
     pub(super) fn items<'a>(&'a self, scope: Scope<'a>) -> Result<Option<Vec<&'a Value>>, Error> {
         let Some(mut items) = gather(&self.path, self.origin.of(scope)) else { return Ok(None) };
         scope.spend(items.len() as u64)?;
+        if items.is_empty() {
+            return Ok(Some(items));
+        }
         if let Some((theirs, own)) = &self.matching {
-            let own: HashSet<_> = own.all(scope.item).into_iter().filter_map(text_of).collect();
-            let is_own = |value: &&Value| text_of(value).is_some_and(|text| own.contains(&text));
+            let own: Vec<_> = own.all(scope.item).into_iter().filter_map(text_of).collect();
+            // Of a few, nearly always one, a look at each is faster than a hash.
+            let many: HashSet<_> = if own.len() > FEW { own.iter().collect() } else { HashSet::new() };
+            let is_own = |value: &&Value| {
+                text_of(value).is_some_and(|text| match own.len() > FEW {
+                    true => many.contains(&text),
+                    false => own.contains(&text),
+                })
+            };
             items.retain(|item| match theirs.is_plural() {
                 true => theirs.all(item).iter().any(is_own),
                 false => theirs.first(item).filter(is_own).is_some(),
@@ -390,13 +413,14 @@ fn gather<'a>(path: &Path, value: &'a Value) -> Option<Vec<&'a Value>> {
 }
 
 fn object(members: &[(String, Mapping)], scope: Scope<'_>) -> Result<Map<String, Value>, Error> {
-    let mut object = Map::new();
+    // They are sorted by name, and a map of sorted members is made faster at once.
+    let mut object = Vec::with_capacity(members.len());
     for (name, mapping) in members {
         if let Some(value) = mapping.member(scope)? {
-            object.insert(name.clone(), value);
+            object.push((name.clone(), value));
         }
     }
-    Ok(object)
+    Ok(object.into_iter().collect())
 }
 
 /// A value as an error names it: short.

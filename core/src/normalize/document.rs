@@ -69,7 +69,8 @@ fn fields(
     scope: Scope<'_>,
     named: impl Fn(&str, Error) -> Error,
 ) -> Result<Map<String, Value>, Error> {
-    let mut fields = Map::new();
+    // They are sorted by name, and a map of sorted members is made faster at once.
+    let mut fields = Vec::with_capacity(rule.fields.len());
     for (name, mapping) in &rule.fields {
         let value = match mapping.find(scope).map_err(|error| named(name, error))? {
             Found::Absent if !scope.is_full || mapping.is_optional() => continue,
@@ -77,7 +78,7 @@ fn fields(
             Found::Borrowed(value) => value.clone(),
             Found::Owned(value) => value,
         };
-        fields.insert((*name).to_owned(), value);
+        fields.push(((*name).to_owned(), value));
     }
-    Ok(fields)
+    Ok(fields.into_iter().collect())
 }
