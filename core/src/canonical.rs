@@ -7,18 +7,21 @@
 mod commerce;
 mod derived;
 mod document;
+mod group;
 mod phone;
+mod row;
 mod vocabulary;
 
 pub use commerce::KINDS;
 pub use derived::{EmailKind, email_key, email_kind, gtin_key, is_valid_gtin, order_number_key, sku_key};
 pub(crate) use derived::{country_code, derive};
 pub use document::{Document, Snapshot};
+pub use group::{Column, Group, Rows};
 pub use phone::phone_e164;
+pub use row::Row;
 pub use vocabulary::VOCABULARIES;
 
 use crate::error::{Code, Error};
-use serde_json::{Map, Value};
 
 /// How a field's value is written in a document and stored in its column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,40 +120,36 @@ impl Kind {
 
     /// The names of the groups that survive on their own, in the order of the fields; children last.
     pub fn groups(&self) -> impl Iterator<Item = &'static str> {
-        let mut seen: Vec<&'static str> = Vec::new();
-        for field in self.fields {
-            if !seen.contains(&field.group) {
-                seen.push(field.group);
-            }
-        }
-        seen.extend(self.children.map(|children| children.field));
-        seen.into_iter()
+        self.field_groups().iter().map(|group| group.name)
     }
 
     /// The names a group has in a document.
     pub fn group_members(&self, group: &str) -> impl Iterator<Item = &'static str> {
-        let children = self.children.map(|children| children.field).filter(|field| *field == group);
-        self.fields
-            .iter()
-            .filter(move |field| children.is_none() && field.group == group)
-            .map(Field::document_name)
-            .chain(children)
-    }
-
-    /// The part of `fields` that belongs to `group`; absent members are left out.
-    pub fn group_of(&self, group: &str, fields: &Map<String, Value>) -> Map<String, Value> {
-        self.group_members(group)
-            .filter_map(|name| fields.get(name).map(|value| (name.to_owned(), value.clone())))
-            .collect()
+        let group = self.field_groups().iter().find(|known| known.name == group);
+        group.into_iter().flat_map(|group| group.members.iter().copied())
     }
 }
 
 impl Field {
     /// The field's name in a document: its own, or `<name>_external_id` for a reference.
     pub fn document_name(&self) -> &'static str {
+        self.names()[0]
+    }
+
+    /// The column that survivorship fills: its own, or `<name>_birth_id` for a reference.
+    pub fn column_name(&self) -> &'static str {
+        self.names()[1]
+    }
+
+    /// The column of the entity that a reference points at: `<name>_id`.
+    pub fn entity_column_name(&self) -> &'static str {
+        self.names()[2]
+    }
+
+    fn names(&self) -> [&'static str; 3] {
         match self.field_type {
-            FieldType::Reference(_) => commerce::reference_name(self.name),
-            _ => self.name,
+            FieldType::Reference(_) => commerce::reference_names(self.name),
+            _ => [self.name; 3],
         }
     }
 }

@@ -5,7 +5,7 @@
 //! associative, commutative and idempotent: replays, duplicates, late and shuffled events lead to the same
 //! record. A delete is a claim like any other: a group lives while its version is above the record's tombstone.
 
-use crate::canonical::{Document, Field, FieldType, Kind, Personal};
+use crate::canonical::{Document, Field, FieldType, Group, Kind, Personal};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -59,7 +59,7 @@ pub struct Record {
     /// The claimed fields by document name; a group's members are all present or all absent.
     pub fields: Map<String, Value>,
     /// The standing claim of each claimed group.
-    pub groups: BTreeMap<String, Stamp>,
+    pub groups: BTreeMap<&'static str, Stamp>,
     /// The latest delete.
     pub tombstone: Option<Stamp>,
 }
@@ -81,10 +81,13 @@ impl Record {
         if document.is_deleted {
             return self.join_tombstone(stamp);
         }
+        if self.fields.is_empty() && self.groups.is_empty() && self.tombstone.is_none() {
+            return self.begin(kind, document, stamp);
+        }
         let was_deleted = self.is_deleted();
         let mut joined = Joined::Stale;
-        for group in kind.groups() {
-            if !kind.group_members(group).any(|name| document.fields.contains_key(name)) {
+        for group in kind.field_groups() {
+            if !group.members.iter().any(|name| document.fields.contains_key(*name)) {
                 continue;
             }
             match self.join_group(kind, group, document, stamp) {
@@ -97,6 +100,22 @@ impl Record {
             joined = Joined::Changed;
         }
         joined
+    }
+
+    /// The first claim of a record: nothing is there that it could be compared with.
+    fn begin(&mut self, kind: &Kind, document: &Document, stamp: Stamp) -> Joined {
+        let is_claimed = |name: &&'static str| document.fields.contains_key(*name);
+        let is_begun = |group: &&Group| group.members.iter().any(is_claimed);
+        let groups = kind.field_groups().iter().filter(is_begun);
+        self.groups = groups.map(|group| (group.name, stamp)).collect();
+        if self.groups.is_empty() {
+            return Joined::Stale;
+        }
+        let begun = kind.field_groups().iter().filter(|group| self.groups.contains_key(group.name));
+        let value = |name: &str| document.fields.get(name).cloned().unwrap_or(Value::Null);
+        let members = begun.flat_map(|group| &group.members);
+        self.fields = members.map(|name| ((*name).to_owned(), value(name))).collect();
+        Joined::Changed
     }
 
     /// Whether the latest thing the source said of the record is that it is gone.
@@ -126,7 +145,7 @@ impl Record {
                 _ => {
                     let nothing = kind.group_members(group).map(|name| (name.to_owned(), Value::Null));
                     self.fields.extend(nothing);
-                    self.groups.insert(group.to_owned(), ERASED);
+                    self.groups.insert(group, ERASED);
                 }
             }
         }
@@ -142,7 +161,7 @@ impl Record {
         self.groups.values().any(|claim| *claim == ERASED)
     }
 
-    fn erase_extras(&mut self, group: &str) {
+    fn erase_extras(&mut self, group: &'static str) {
         let rows = self.fields.get_mut(group).and_then(Value::as_array_mut).into_iter().flatten();
         let mut is_changed = false;
         for row in rows.filter_map(Value::as_object_mut) {
@@ -150,7 +169,7 @@ impl Record {
                 row.insert("custom_fields".to_owned(), Value::Null).is_some_and(|held| !held.is_null());
         }
         if is_changed {
-            self.groups.insert(group.to_owned(), ERASED);
+            self.groups.insert(group, ERASED);
         }
     }
 
@@ -162,12 +181,8 @@ impl Record {
     /// Takes out the claims that `is_obsolete` tells: those of an earlier reading of events that have been read
     /// again since, and did not claim them any more. Whether there were any.
     pub fn forget(&mut self, kind: &Kind, is_obsolete: impl Fn(&Stamp) -> bool) -> bool {
-        let obsolete: Vec<String> = self
-            .groups
-            .iter()
-            .filter(|(_, claim)| is_obsolete(claim))
-            .map(|(group, _)| group.clone())
-            .collect();
+        let obsolete: Vec<&'static str> =
+            self.groups.iter().filter(|(_, claim)| is_obsolete(claim)).map(|(group, _)| *group).collect();
         for group in &obsolete {
             self.groups.remove(group);
             for name in kind.group_members(group) {
@@ -195,13 +210,20 @@ impl Record {
         if was_deleted == self.is_deleted() { Joined::Raised } else { Joined::Changed }
     }
 
-    fn join_group(&mut self, kind: &Kind, group: &str, document: &Document, stamp: Stamp) -> Joined {
+    fn join_group(
+        &mut self,
+        kind: &Kind,
+        group: &'static Group,
+        document: &Document,
+        stamp: Stamp,
+    ) -> Joined {
         // Every member is claimed, as null where the document is silent. A full snapshot's mapping has already made
         // absent fields null.
-        let claimed = |name| document.fields.get(name).unwrap_or(&Value::Null);
-        let known = self.groups.get(group).copied();
+        let claimed = |name: &str| document.fields.get(name).unwrap_or(&Value::Null);
+        let members = || group.members.iter().copied();
+        let known = self.groups.get(group.name).copied();
         let is_same = known.is_some()
-            && kind.group_members(group).all(|name| {
+            && members().all(|name| {
                 self.fields.get(name).is_some_and(|held| is_same_value(kind, name, held, claimed(name)))
             });
         match known {
@@ -211,9 +233,9 @@ impl Record {
             }
             // The same moment: the content decides, so that every order of arrival agrees.
             Some(known) if known.version == stamp.version => {
-                let held = kind.group_of(group, &self.fields);
-                let members = kind.group_members(group);
-                let claimed = members.map(|name| (name.to_owned(), claimed(name).clone())).collect();
+                let named = |name: &str, value: &Value| (name.to_owned(), value.clone());
+                let held = members().filter_map(|name| Some(named(name, self.fields.get(name)?))).collect();
+                let claimed = members().map(|name| named(name, claimed(name))).collect();
                 if is_same {
                     // Spellings of one number ("1.0", "1") are one content; the lesser text stands.
                     if text(&claimed) >= text(&held) {
@@ -228,9 +250,13 @@ impl Record {
             }
             _ => {}
         }
-        self.groups.insert(group.to_owned(), stamp);
-        for name in kind.group_members(group) {
-            self.fields.insert(name.to_owned(), claimed(name).clone());
+        self.groups.insert(group.name, stamp);
+        for name in members() {
+            match self.fields.get_mut(name) {
+                Some(held) if held == claimed(name) => {}
+                Some(held) => held.clone_from(claimed(name)),
+                None => drop(self.fields.insert(name.to_owned(), claimed(name).clone())),
+            }
         }
         if is_same { Joined::Raised } else { Joined::Changed }
     }
@@ -259,7 +285,8 @@ pub fn is_same_row(fields: &[Field], a: &Map<String, Value>, b: &Map<String, Val
     a.len() == b.len() && a.iter().all(is_same)
 }
 
-fn is_same_number(fields: &[Field], name: &str, a: &Value, b: &Value) -> bool {
+/// Whether two values of a field among these are one number, written otherwise.
+pub(crate) fn is_same_number(fields: &[Field], name: &str, a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::String(a), Value::String(b)) => {
             is_decimal(fields, name) && shortest_decimal(a) == shortest_decimal(b)

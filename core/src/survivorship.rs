@@ -13,11 +13,11 @@ mod provenance;
 pub use policy::{DEFAULT_RANK, Policy, Rule, SharedLocation};
 pub use provenance::{FieldProvenance, provenance};
 
-use crate::canonical::{Field, FieldType, Kind, derive};
+use crate::canonical::{Column, FieldType, Group, Kind, Row, Rows, derive};
 use crate::identity::{Scope, child_id};
-use crate::register::{Record, is_same_row, is_same_value};
+use crate::register::{Record, is_same_number, is_same_value};
 use jiff::Timestamp;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use uuid::Uuid;
@@ -45,9 +45,9 @@ pub struct Claims<'a> {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Golden {
     /// Columns by name, ids and bookkeeping aside. References are `<name>_birth_id`.
-    pub columns: Map<String, Value>,
+    pub columns: Row,
     /// Rows of the child table: columns with `external_id`, `position`, `connector_id` and their own id.
-    pub children: Vec<Map<String, Value>>,
+    pub children: Vec<Row>,
     /// When the last source deleted it, in microseconds since 1970; `None` while one has it.
     pub deleted_at: Option<i64>,
 }
@@ -66,29 +66,22 @@ pub fn project(kind: &Kind, claims: &[Claims<'_>], policy: &Policy) -> Option<Go
         return None;
     }
     let contest = Contest::new(kind, claims, policy);
-    let mut columns = Map::new();
+    let mut columns = Vec::with_capacity(kind.fields.len());
     let mut children = Vec::new();
     let mut has_content = false;
-    for group in kind.groups() {
+    for group in kind.field_groups() {
         let winner = contest.winner(group);
         has_content |= winner.is_some();
-        match kind.children {
-            Some(of) if of.field == group => {
-                if let Some(winner) = winner {
-                    children = child_rows(of.table, of.fields, group, winner);
-                }
-            }
-            _ => {
-                for field in kind.fields.iter().filter(|field| field.group == group) {
-                    let (name, value) = column(field, winner);
-                    columns.insert(name, value);
-                }
-            }
+        match (&group.children, winner) {
+            (Some(rows), Some(winner)) => children = child_rows(rows, winner),
+            (Some(_), None) => {}
+            (None, winner) => columns.extend(group.fields.iter().map(|column| surviving(column, winner))),
         }
     }
     if !has_content {
         return None;
     }
+    let mut columns: Row = columns.into_iter().collect();
     columns.extend(derive(kind.name, &columns, &children));
     if kind.is_per_source
         && let Some(source) = claims.iter().min_by_key(|claim| claim.scope.connector_id)
@@ -96,9 +89,9 @@ pub fn project(kind: &Kind, claims: &[Claims<'_>], policy: &Policy) -> Option<Go
         let connector_id = source.scope.connector_id;
         let location =
             columns.get("location_birth_id").and_then(Value::as_str).and_then(|id| id.parse().ok());
-        columns.insert("connector_id".to_owned(), Value::String(connector_id.to_string()));
+        columns.insert("connector_id", Value::String(connector_id.to_string()));
         let is_authoritative = policy.is_stock_owner(connector_id, location);
-        columns.insert("is_authoritative".to_owned(), Value::Bool(is_authoritative));
+        columns.insert("is_authoritative", Value::Bool(is_authoritative));
     }
     let deleted_at = claims.iter().filter_map(|claim| claim.record.tombstone).max();
     Some(Golden {
@@ -138,8 +131,17 @@ impl<'a> Contest<'a> {
         })
     }
 
-    fn winner(&self, group: &'static str) -> Option<&'a Claims<'a>> {
-        self.eligible(group).min_by_key(|claim| self.precedence(group, claim))
+    fn winner(&self, group: &'static Group) -> Option<&'a Claims<'a>> {
+        let mut eligible = self.eligible(group.name);
+        let first = eligible.next()?;
+        match eligible.next() {
+            // Most records have nobody to compete with.
+            None => Some(first),
+            Some(second) => {
+                let all = [first, second].into_iter().chain(eligible);
+                all.min_by_key(|claim| self.precedence(group.name, claim))
+            }
+        }
     }
 
     /// The claims that may survive, in the order in which they would.
@@ -176,33 +178,31 @@ fn seniority(claim: &Claims<'_>) -> Seniority {
     (created_at.is_none(), created_at, claim.birth_id)
 }
 
-fn column(field: &Field, winner: Option<&Claims<'_>>) -> (String, Value) {
-    let value = winner.and_then(|claim| claim.record.fields.get(field.document_name()));
-    column_value(field, value, winner)
+fn surviving(column: &Column, winner: Option<&Claims<'_>>) -> (&'static str, Value) {
+    let value = winner.and_then(|claim| claim.record.fields.get(column.document_name));
+    (column.name, column_value(column, value, winner))
 }
 
-fn column_value(field: &Field, value: Option<&Value>, source: Option<&Claims<'_>>) -> (String, Value) {
-    match (field.field_type, source) {
+fn column_value(column: &Column, value: Option<&Value>, source: Option<&Claims<'_>>) -> Value {
+    match (column.field.field_type, source) {
         (FieldType::Reference(kind), source) => {
             let birth_id = value
                 .and_then(Value::as_str)
                 .zip(source)
                 .map(|(external_id, source)| source.scope.birth_id(kind, external_id).to_string());
-            (format!("{}_birth_id", field.name), birth_id.map_or(Value::Null, Value::String))
+            birth_id.map_or(Value::Null, Value::String)
         }
-        _ => (field.name.to_owned(), value.cloned().unwrap_or(Value::Null)),
+        _ => value.cloned().unwrap_or(Value::Null),
     }
 }
 
-fn child_rows(table: &str, fields: &[Field], group: &str, winner: &Claims<'_>) -> Vec<Map<String, Value>> {
-    let Some(Value::Array(rows)) = winner.record.fields.get(group) else { return Vec::new() };
+fn child_rows(of: &'static Rows, winner: &Claims<'_>) -> Vec<Row> {
+    let table = of.children.table;
+    let Some(Value::Array(rows)) = winner.record.fields.get(of.children.field) else { return Vec::new() };
+    let connector_id = winner.scope.connector_id.to_string();
     let mut seen: HashMap<&str, usize> = HashMap::new();
     let rows = rows.iter().filter_map(Value::as_object).zip(1..);
     rows.map(|(row, place)| {
-        let mut columns: Map<String, Value> = fields
-            .iter()
-            .map(|field| column_value(field, row.get(field.document_name()), Some(winner)))
-            .collect();
         let external_id = row.get("external_id").and_then(Value::as_str).unwrap_or_default();
         let repeated = seen.entry(external_id).or_default();
         // A source that gives two rows one id still has two rows: the second is told by its number.
@@ -211,12 +211,17 @@ fn child_rows(table: &str, fields: &[Field], group: &str, winner: &Claims<'_>) -
             number => child_id(winner.birth_id, table, &format!("{external_id}#{number}")),
         };
         *repeated += 1;
-        let connector_id = winner.scope.connector_id.to_string();
-        columns.insert(format!("{table}_id"), Value::String(id.to_string()));
-        columns.insert("external_id".to_owned(), Value::String(external_id.to_owned()));
-        columns.insert("position".to_owned(), Value::from(place));
-        columns.insert("connector_id".to_owned(), Value::String(connector_id));
-        columns
+        let values = of.columns.iter().map(|column| {
+            let value = row.get(column.document_name);
+            (column.name, column_value(column, value, Some(winner)))
+        });
+        let own = [
+            (of.id_column.as_str(), Value::String(id.to_string())),
+            ("external_id", Value::String(external_id.to_owned())),
+            ("position", Value::from(place)),
+            ("connector_id", Value::String(connector_id.clone())),
+        ];
+        values.chain(own).collect()
     })
     .collect()
 }
@@ -227,17 +232,20 @@ pub fn changed(kind: &Kind, before: Option<&Golden>, after: &Golden) -> Vec<Stri
     let mut changed = Vec::new();
     for (name, value) in &after.columns {
         let previous = before.and_then(|golden| golden.columns.get(name)).unwrap_or(&Value::Null);
-        let is_derived = kind.derived.iter().any(|field| field.name == name);
+        let is_derived = kind.derived.iter().any(|field| field.name == *name);
         if !is_derived && !is_same_value(kind, name, previous, value) {
             changed.push(match name.strip_suffix("_birth_id") {
                 Some(reference) => format!("{reference}_id"),
-                None => name.clone(),
+                None => (*name).to_owned(),
             });
         }
     }
     if let Some(children) = kind.children {
-        let previous: &[Map<String, Value>] = before.map_or(&[], |golden| &golden.children);
-        let is_same = |(a, b)| is_same_row(children.fields, a, b);
+        let previous: &[Row] = before.map_or(&[], |golden| &golden.children);
+        let is_same_column = |((one, a), (other, b)): ((&&str, &Value), (&&str, &Value))| {
+            one == other && (a == b || is_same_number(children.fields, one, a, b))
+        };
+        let is_same = |(a, b): (&Row, &Row)| a.len() == b.len() && a.iter().zip(b).all(is_same_column);
         if previous.len() != after.children.len() || !previous.iter().zip(&after.children).all(is_same) {
             changed.push(children.field.to_owned());
         }
@@ -254,7 +262,7 @@ mod tests {
     use crate::canonical::{Document, Snapshot};
     use crate::register::{Stamp, Version};
     use proptest::prelude::*;
-    use serde_json::json;
+    use serde_json::{Map, json};
 
     const MINUTE: i64 = 60_000_000;
 

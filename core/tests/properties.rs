@@ -15,7 +15,7 @@
 //! | 9 | what is projected step by step is what is projected at once | `step_by_step_is_as_at_once` | the server: every permutation ends with a rebuild that changes nothing |
 //! | 10 | amounts add up, or the order is flagged | a view's condition: `tests/suites/analyst.rs` | |
 
-use nexus_core::canonical::{Document, Kind, Snapshot};
+use nexus_core::canonical::{Document, Kind, Row, Snapshot};
 use nexus_core::identity::Scope;
 use nexus_core::register::{Joined, Record, Stamp, Version};
 use nexus_core::resolution::{
@@ -49,7 +49,7 @@ type Truth = BTreeMap<Vec<Uuid>, (Uuid, Option<Golden>)>;
 /// A record's name, what its source says of it, and when it said it.
 type Said<'a> = (&'a (u128, String), &'a Map<String, Value>, Vec<Version>);
 /// A golden entity's columns and child rows.
-type Content<'a> = (&'a Map<String, Value>, &'a [Map<String, Value>]);
+type Content<'a> = (&'a Row, &'a [Row]);
 
 fn scope(source: u128) -> Scope {
     let (tenant_id, environment_id) = (Uuid::from_u128(1), Uuid::from_u128(2));

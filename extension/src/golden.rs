@@ -11,13 +11,13 @@ use crate::functions::{from_core, to_core};
 use crate::instant::timestamptz;
 use crate::jsonb::Jsonb;
 use crate::plan::{self, Text, column};
-use nexus_core::canonical::Kind;
+use nexus_core::canonical::{Kind, Row};
 use nexus_core::survivorship::Golden;
 use pgrx::Uuid as PgUuid;
 use pgrx::datum::DatumWithOid;
 use pgrx::spi::{SpiClient, SpiTupleTable};
 use serde::ser::{Serialize, SerializeMap, Serializer};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use statements::{ChildStatements, Column, STATEMENTS, Statements};
 use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
@@ -37,7 +37,7 @@ pub struct Change<'a> {
 }
 
 /// A child row, with the entity that it belongs to.
-type Child<'a> = (&'a Change<'a>, &'a Map<String, Value>);
+type Child<'a> = (&'a Change<'a>, &'a Row);
 
 /// Writes the changed entities and their child rows, kind by kind; the version each now has.
 pub fn write(
@@ -58,7 +58,7 @@ pub fn write(
         let Some(children) = &statements.children else { continue };
         let (mut gone, mut standing) = (Vec::new(), Vec::new());
         for change in changes {
-            let id = &children.columns[0].name;
+            let id = &*children.columns[0].name;
             let before = change.before.map_or(&[][..], |before| &before.children);
             let mut former: HashMap<_, _> = before.iter().map(|child| (child[id].as_str(), child)).collect();
             for child in &change.after.children {
@@ -166,7 +166,7 @@ fn write_children(
 }
 
 /// Whether a child row says what another says; its references may be resolved, and are of no account.
-fn says(child: &Map<String, Value>, other: &Map<String, Value>) -> bool {
+fn says(child: &Row, other: &Row) -> bool {
     other.iter().all(|(name, value)| child.get(name) == Some(value))
 }
 
@@ -183,8 +183,8 @@ fn values_of<'a, R>(
 }
 
 /// A column's value as PostgreSQL reads it.
-fn text<'a>(columns: &'a Map<String, Value>, column: &Column) -> Option<Text<'a>> {
-    match (columns.get(&column.name)?, column.sql_type) {
+fn text<'a>(columns: &'a Row, column: &Column) -> Option<Text<'a>> {
+    match (columns.get(&*column.name)?, column.sql_type) {
         (Value::Null, _) => None,
         (Value::Array(items), "text[]") => Some(Text::list(items.iter().filter_map(Value::as_str))),
         (Value::String(text), _) => Some(Text::new(text)),
@@ -250,10 +250,10 @@ pub struct Payload<'a> {
 }
 
 /// What subscribers see of a row.
-struct Shown<'a>(&'a Map<String, Value>);
+struct Shown<'a>(&'a Row);
 
 impl Shown<'_> {
-    fn columns(&self) -> impl Iterator<Item = (&String, &Value)> {
+    fn columns(&self) -> impl Iterator<Item = (&&'static str, &Value)> {
         self.0.iter().filter(|(name, _)| !name.ends_with("_birth_id"))
     }
 }
@@ -291,11 +291,12 @@ pub fn field(kind: &Kind, golden: &Golden, name: &str) -> Value {
         return Value::Bool(golden.deleted_at.is_some());
     }
     if kind.children.is_some_and(|children| children.field == name) {
-        return golden.children.iter().cloned().map(Value::Object).collect();
+        let row = |row: &Row| row.iter().map(|(name, value)| (*name, value.clone())).collect::<Value>();
+        return golden.children.iter().map(row).collect();
     }
     let column = golden.columns.get(name).or_else(|| {
         let reference = name.strip_suffix("_id")?;
-        golden.columns.get(&format!("{reference}_birth_id"))
+        golden.columns.get(&*format!("{reference}_birth_id"))
     });
     column.cloned().unwrap_or(Value::Null)
 }

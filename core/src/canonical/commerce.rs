@@ -16,18 +16,20 @@ const fn grouped(group: &'static str, name: &'static str, field_type: FieldType)
     Field { name, field_type, group }
 }
 
-/// How a document names the record a reference points at. A match and not a format: field names are
-/// static, because statements are built from them once.
-pub(super) fn reference_name(name: &'static str) -> &'static str {
+/// The names a reference goes by: in documents the record that it points at; in golden rows the record its source named,
+/// and the entity. A match and not a format: names are static, because statements are built from them once.
+pub(super) fn reference_names(name: &'static str) -> [&'static str; 3] {
     match name {
-        "customer" => "customer_external_id",
-        "product" => "product_external_id",
-        "product_variant" => "product_variant_external_id",
-        "location" => "location_external_id",
-        "sales_order" => "sales_order_external_id",
-        "refund" => "refund_external_id",
-        "parent_payment" => "parent_payment_external_id",
-        other => other,
+        "customer" => ["customer_external_id", "customer_birth_id", "customer_id"],
+        "product" => ["product_external_id", "product_birth_id", "product_id"],
+        "product_variant" => {
+            ["product_variant_external_id", "product_variant_birth_id", "product_variant_id"]
+        }
+        "location" => ["location_external_id", "location_birth_id", "location_id"],
+        "sales_order" => ["sales_order_external_id", "sales_order_birth_id", "sales_order_id"],
+        "refund" => ["refund_external_id", "refund_birth_id", "refund_id"],
+        "parent_payment" => ["parent_payment_external_id", "parent_payment_birth_id", "parent_payment_id"],
+        other => [other; 3],
     }
 }
 

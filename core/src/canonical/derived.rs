@@ -1,7 +1,8 @@
 //! Values computed from what sources claim: the keys by which records of several systems are recognised.
 
 use super::phone::phone_e164;
-use serde_json::{Map, Value};
+use super::row::{Members, Row};
+use serde_json::Value;
 use unicode_normalization::UnicodeNormalization;
 
 /// Whether an e-mail address identifies a person.
@@ -131,41 +132,37 @@ pub fn is_valid_gtin(digits: &str) -> bool {
 }
 
 /// The country of a customer's default address, else of the first that names one.
-pub(crate) fn country_code<'a>(addresses: impl Iterator<Item = &'a Map<String, Value>>) -> Option<&'a str> {
-    let named = addresses.filter_map(|address| Some((address, address.get("country_code")?.as_str()?)));
-    let is_default = |address: &Map<String, Value>| address.get("is_default") == Some(&Value::Bool(true));
+pub(crate) fn country_code<'a, M: Members + 'a>(addresses: impl Iterator<Item = &'a M>) -> Option<&'a str> {
+    let named = addresses.filter_map(|address| Some((address, address.member("country_code")?.as_str()?)));
+    let is_default = |address: &M| address.member("is_default") == Some(&Value::Bool(true));
     named
         .reduce(|best, next| if is_default(next.0) && !is_default(best.0) { next } else { best })
         .map(|(_, code)| code)
 }
 
 /// The derived columns of a golden entity's surviving fields and child rows.
-pub(crate) fn derive(
-    kind: &str,
-    fields: &Map<String, Value>,
-    children: &[Map<String, Value>],
-) -> Map<String, Value> {
-    let text = |name: &str| fields.get(name).and_then(Value::as_str);
+pub(crate) fn derive<M: Members>(kind: &str, fields: &M, children: &[M]) -> Row {
+    let text = |name: &str| fields.member(name).and_then(Value::as_str);
     // Keys are indexed, and an index row holds less than a text may: what is longer identifies nothing.
     let value =
         |key: Option<String>| key.filter(|key| key.len() <= LONGEST_KEY).map_or(Value::Null, Value::String);
-    let mut derived = Map::new();
+    let mut derived = Row::new();
     match kind {
         "customer" => {
             let key = text("email").and_then(email_key);
             let kind = key.as_deref().map(|key| email_kind(key).as_str().to_owned());
-            derived.insert("email_key".to_owned(), value(key));
-            derived.insert("email_kind".to_owned(), value(kind));
+            derived.insert("email_key", value(key));
+            derived.insert("email_kind", value(kind));
             let phone = text("phone").and_then(|phone| phone_e164(phone, country_code(children.iter())));
-            derived.insert("phone_e164".to_owned(), value(phone));
+            derived.insert("phone_e164", value(phone));
         }
         "product_variant" => {
-            derived.insert("sku_key".to_owned(), value(text("sku").and_then(sku_key)));
-            derived.insert("gtin_key".to_owned(), value(text("gtin").and_then(gtin_key)));
+            derived.insert("sku_key", value(text("sku").and_then(sku_key)));
+            derived.insert("gtin_key", value(text("gtin").and_then(gtin_key)));
         }
         "sales_order" => {
             let key = text("order_number").and_then(order_number_key);
-            derived.insert("order_number_key".to_owned(), value(key));
+            derived.insert("order_number_key", value(key));
         }
         _ => {}
     }
@@ -179,6 +176,7 @@ fn non_empty(text: String) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::Map;
 
     #[test]
     fn an_email_key_is_the_same_for_every_spelling() {

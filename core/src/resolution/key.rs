@@ -215,10 +215,11 @@ pub fn keys(kind: &Kind, scope: &Scope, external_id: &str, record: &Record, sett
                 Some(EmailKind::Relay | EmailKind::Placeholder) | None => {}
             }
             add(KeyType::Phone, content.text("phone").and_then(|phone| phone_e164(phone, country)));
+            let last_name = content.last_name();
             for address in content.addresses() {
                 let phone = address.text("phone");
                 add(KeyType::Phone, phone.and_then(|phone| phone_e164(phone, address.text("country_code"))));
-                add(KeyType::Address, address.key(content.last_name().as_deref()));
+                add(KeyType::Address, address.key(last_name.as_deref()));
             }
         }
         "product_variant" => {

@@ -4,10 +4,10 @@ use super::Change;
 use crate::error::{Result, internal};
 use crate::functions::{from_core, to_core};
 use crate::plan::{self, column};
-use nexus_core::canonical::{Field, FieldType, KINDS, Kind};
+use nexus_core::canonical::{Field, FieldType, KINDS, Kind, Row};
 use pgrx::Uuid as PgUuid;
 use pgrx::spi::SpiClient;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::LazyLock;
 use uuid::Uuid;
@@ -145,17 +145,17 @@ fn resolve(
 /// Calls `each` with the target kind and birth id of every reference; what it returns becomes `<name>_id`.
 fn for_each_reference(change: &mut Change<'_>, mut each: impl FnMut(&'static Kind, Uuid) -> Option<Uuid>) {
     let kind = change.kind;
-    let mut visit = |fields: &'static [Field], columns: &mut Map<String, Value>| {
+    let mut visit = |fields: &'static [Field], columns: &mut Row| {
         for field in fields {
             let FieldType::Reference(target) = field.field_type else {
                 continue;
             };
-            let named = columns.get(&format!("{}_birth_id", field.name)).and_then(Value::as_str);
+            let named = columns.get(field.column_name()).and_then(Value::as_str);
             let birth_id = named.and_then(|text| Uuid::parse_str(text).ok());
             if let (Some(birth_id), Ok(target)) = (birth_id, Kind::named(target))
                 && let Some(entity_id) = each(target, birth_id)
             {
-                columns.insert(format!("{}_id", field.name), Value::String(entity_id.to_string()));
+                columns.insert(field.entity_column_name(), Value::String(entity_id.to_string()));
             }
         }
     };

@@ -218,9 +218,10 @@ fn record_of(
 ) -> Record {
     let mut groups = BTreeMap::new();
     // A claimed group has all its members in the document, so any of them tells.
-    for group in kind.groups().filter(|group| kind.group_members(group).any(|name| fields.contains_key(name)))
-    {
-        groups.insert(group.to_owned(), exceptions.get(group).map_or(base, |stamp| stamp_of(*stamp)));
+    for group in kind.field_groups() {
+        if group.members.iter().any(|name| fields.contains_key(*name)) {
+            groups.insert(group.name, exceptions.get(group.name).map_or(base, |stamp| stamp_of(*stamp)));
+        }
     }
     Record { fields, groups, tombstone: tombstone.map(stamp_of) }
 }
@@ -282,7 +283,7 @@ impl Stored {
     fn exceptions(&self, stamp: &Stamp) -> Option<Result<Jsonb>> {
         let others = self.record.groups.iter().filter(|(_, of_group)| *of_group != stamp);
         let others: BTreeMap<&str, StoredStamp> =
-            others.map(|(group, stamp)| (group.as_str(), stored_stamp(stamp))).collect();
+            others.map(|(group, stamp)| (*group, stored_stamp(stamp))).collect();
         (!others.is_empty()).then(|| Jsonb::of(&others))
     }
 }

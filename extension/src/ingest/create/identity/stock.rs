@@ -51,7 +51,7 @@ pub fn redo(client: &mut SpiClient<'_>, batch: &Batch, locations: &[Uuid], most:
 fn as_changed(mut entity: Entity) -> Option<Entity> {
     let mut before = entity.after.clone()?;
     let was = before.columns.get(IS_AUTHORITATIVE)?.as_bool()?;
-    before.columns.insert(IS_AUTHORITATIVE.to_owned(), Value::Bool(!was));
+    before.columns.insert(IS_AUTHORITATIVE, Value::Bool(!was));
     entity.before = Some(before);
     entity.changed = vec![IS_AUTHORITATIVE.to_owned()];
     Some(entity)
