@@ -153,7 +153,7 @@ fn write_children(
     }
     let id = &statements.columns[0].name;
     // The order in which rows are written whoever writes them.
-    standing.sort_unstable_by_key(|(_, child)| child[id].as_str());
+    standing.sort_unstable_by_key(|(_, child)| child[id.as_str()].as_str());
     let mut arguments = vec![
         from_core(tenant_id).into(),
         column(&standing, |(change, _)| from_core(change.entity_id)),
@@ -174,12 +174,12 @@ fn says(child: &Row, other: &Row) -> bool {
 fn values_of<'a, R>(
     of: &Column,
     rows: impl IntoIterator<Item = R>,
-    columns: impl Fn(R) -> &'a Map<String, Value>,
+    columns: impl Fn(R) -> &'a Row,
 ) -> DatumWithOid<'static> {
     if of.sql_type != "jsonb" {
         return column(rows, |row| text(columns(row), of));
     }
-    column(rows, |row| columns(row).get(&of.name).filter(|value| !value.is_null()).map(Jsonb::of))
+    column(rows, |row| columns(row).get(&*of.name).filter(|value| !value.is_null()).map(Jsonb::of))
 }
 
 /// A column's value as PostgreSQL reads it.
