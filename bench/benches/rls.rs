@@ -36,7 +36,7 @@ struct Query {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let cluster = Cluster::start_with("rls", "shared_buffers = 1GB\nmax_wal_size = 8GB\nautovacuum = off");
+    let cluster = Cluster::start_with("rls", &format!("{}\nautovacuum = off", nexus_bench::SERVER));
     let database = cluster.database();
     let admin = database.admin().await;
     let tenant = load(&admin, "drop table bench.sale, bench.variant").await?;

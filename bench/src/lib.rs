@@ -19,6 +19,9 @@ pub use report::{Report, aligned};
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// What docs/performance.md advises for a server, in lines of `postgresql.conf`, for one of this machine's size.
+pub const SERVER: &str = "shared_buffers = 1GB\nmax_wal_size = 8GB\nwal_compression = lz4";
+
 /// Where reports go: `$NEXUS_HOME/bench`, or `.nexus/bench` of the checkout.
 pub fn folder() -> PathBuf {
     let home = std::env::var_os("NEXUS_HOME").map(PathBuf::from);

@@ -14,6 +14,7 @@ use super::{Batch, Told, fetch};
 use crate::advisory;
 use crate::error::Result;
 use crate::golden::{self, Alias, Change};
+use crate::jsonb::Jsonb;
 use crate::outbox;
 pub use entity::Entity;
 use merge::{Heard, Merge, Outcome};
@@ -30,7 +31,7 @@ pub struct Changed {
     pub entity_id: Uuid,
     pub birth_id: Uuid,
     /// The record as joined then, where it is another by now.
-    pub document: Option<String>,
+    pub document: Option<Jsonb>,
     /// The flows that hear of it.
     pub flows: Vec<Uuid>,
 }
@@ -57,7 +58,7 @@ pub fn join_and_write(
     anew: &BTreeSet<Uuid>,
 ) -> Result<usize> {
     for merge in merges.values_mut().filter(|merge| !merge.is_new) {
-        merge.join_heard(batch, flows);
+        merge.join_heard(batch, flows)?;
     }
     identity::run(client, batch, &mut merges, anew)?;
     let changes = note(batch, &mut merges);
@@ -150,7 +151,9 @@ pub fn insert_or_lock(
         return Ok(());
     }
     // As if none of the records were known; most of a first import is not.
-    merges.values_mut().for_each(|merge| merge.join_heard(batch, flows));
+    for merge in merges.values_mut() {
+        merge.join_heard(batch, flows)?;
+    }
     let all: Vec<&Stored> = merges.values().map(|merge| &merge.stored).collect();
     let inserted = record::insert_or_lock(client, batch.tenant_id, &all)?;
     for merge in merges.values_mut() {

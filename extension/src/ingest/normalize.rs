@@ -3,12 +3,13 @@
 use super::{Batch, Source, unstorable};
 use crate::error::{Result, internal};
 use crate::functions::{from_core, to_core};
+use crate::jsonb::Jsonb;
 use crate::{manifest, plan};
 use nexus_core::idempotency;
 use nexus_core::identity::Scope;
 use nexus_core::normalize::{Normalized, Outcome, Request as Payload, normalize};
 use pgrx::spi::SpiClient;
-use pgrx::{JsonB, Uuid as PgUuid};
+use pgrx::Uuid as PgUuid;
 use std::collections::HashMap;
 use std::rc::Rc;
 use uuid::Uuid;
@@ -83,7 +84,7 @@ pub fn sources(client: &mut SpiClient<'_>, batch: &Batch) -> Result<HashMap<Uuid
             row.get::<PgUuid>(2).map_err(internal)?,
             row.get::<String>(3).map_err(internal)?,
             row.get::<i32>(4).map_err(internal)?,
-            row.get::<JsonB>(5).map_err(internal)?,
+            row.get::<Jsonb>(5).map_err(internal)?,
             row.get::<i32>(6).map_err(internal)?,
         )
         else {
@@ -94,7 +95,7 @@ pub fn sources(client: &mut SpiClient<'_>, batch: &Batch) -> Result<HashMap<Uuid
             environment_id: to_core(environment_id),
             connector_id: to_core(connector_id),
         };
-        found.push((scope, connector_type, version, settings.0, generation));
+        found.push((scope, connector_type, version, settings.read()?, generation));
     }
     found
         .into_iter()

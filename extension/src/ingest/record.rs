@@ -72,15 +72,13 @@ const UPDATE: &str = concat!(
      updated_at = excluded.updated_at"
 );
 
-/// All of them are there, and only the key finds them: no other index has their ids. What they say stays where it is.
-const RAISE: &str = "
-    update nexus.source_record s set source_time = r.source_time, observed_at = r.observed_at, generation = r.generation,
-        event_id = r.event_id, manifest_version = r.manifest_version, group_stamps = r.group_stamps,
-        tombstone = r.tombstone, is_deleted = r.is_deleted, updated_at = now()
-    from (select unnest($2) as birth_id, unnest($3) as source_time, unnest($4) as observed_at, unnest($5) as generation,
-                 unnest($6) as event_id, unnest($7) as manifest_version, unnest($8) as group_stamps,
-                 unnest($9) as tombstone, unnest($10) as is_deleted) r
-    where s.tenant_id = $1 and s.birth_id = r.birth_id";
+/// The same for records that say what they said: their document stays where it is, and an empty one is handed over.
+const RAISE: &str = concat!(
+    insert!(),
+    "source_time = excluded.source_time, observed_at = excluded.observed_at, generation = excluded.generation,
+     event_id = excluded.event_id, manifest_version = excluded.manifest_version, group_stamps = excluded.group_stamps,
+     tombstone = excluded.tombstone, is_deleted = excluded.is_deleted, updated_at = excluded.updated_at"
+);
 
 /// One by one, in the order of `$2`: estimated for a tenant that was not there when the table was analyzed, reading all
 /// of its records looks as cheap.
@@ -108,7 +106,7 @@ pub fn insert_or_lock(
     records: &[&Stored],
 ) -> Result<HashSet<Uuid>> {
     let mut inserted = HashSet::new();
-    for row in plan::run(client, INSERT_OR_LOCK, &columns(tenant_id, records))? {
+    for row in plan::run(client, INSERT_OR_LOCK, &columns(tenant_id, records, said))? {
         inserted.extend(row.get::<PgUuid>(1).map_err(internal)?.map(to_core));
     }
     Ok(inserted)
@@ -148,26 +146,32 @@ fn select(
 /// Writes records that say something else, or belong elsewhere.
 pub fn update(client: &mut SpiClient<'_>, tenant_id: Uuid, records: &[&Stored]) -> Result<()> {
     if !records.is_empty() {
-        plan::run(client, UPDATE, &columns(tenant_id, records))?;
+        plan::run(client, UPDATE, &columns(tenant_id, records, said))?;
     }
     Ok(())
 }
 
 /// Writes the versions of records that say what they said.
 pub fn raise(client: &mut SpiClient<'_>, tenant_id: Uuid, records: &[&Stored]) -> Result<()> {
-    if records.is_empty() {
-        return Ok(());
+    if !records.is_empty() {
+        let nothing = Map::new();
+        plan::run(client, RAISE, &columns(tenant_id, records, |_| &nothing))?;
     }
-    let mut arguments =
-        vec![from_core(tenant_id).into(), column(records, |stored| from_core(stored.birth_id))];
-    arguments.extend(versions(records));
-    plan::run(client, RAISE, &arguments)?;
     Ok(())
 }
 
+fn said(stored: &Stored) -> &Map<String, Value> {
+    &stored.record.fields
+}
+
 /// The records' rows, as `rows!` reads them.
-fn columns(tenant_id: Uuid, records: &[&Stored]) -> Vec<DatumWithOid<'static>> {
-    let mut columns = vec![
+fn columns<'a>(
+    tenant_id: Uuid,
+    records: &[&'a Stored],
+    document: impl Fn(&'a Stored) -> &'a Map<String, Value>,
+) -> [DatumWithOid<'static>; 17] {
+    let stamps: Vec<Stamp> = records.iter().map(|stored| stored.stamp()).collect();
+    [
         from_core(tenant_id).into(),
         column(records, |stored| from_core(stored.birth_id)),
         column(records, |stored| from_core(stored.scope.environment_id)),
@@ -176,16 +180,7 @@ fn columns(tenant_id: Uuid, records: &[&Stored]) -> Vec<DatumWithOid<'static>> {
         column(records, |stored| &*stored.external_id),
         column(records, |stored| from_core(stored.entity_id)),
         column(records, |stored| stored.has_siblings),
-        column(records, |stored| Jsonb::of(&stored.record.fields)),
-    ];
-    columns.extend(versions(records));
-    columns
-}
-
-/// What tells claims of a record apart, as the last eight of [`columns`].
-fn versions(records: &[&Stored]) -> [DatumWithOid<'static>; 8] {
-    let stamps: Vec<Stamp> = records.iter().map(|stored| stored.stamp()).collect();
-    [
+        column(records, |stored| Jsonb::of(document(stored))),
         column(&stamps, |stamp| timestamptz(stamp.version.source_time)),
         column(&stamps, |stamp| timestamptz(stamp.version.observed)),
         column(&stamps, |stamp| stamp.version.generation),

@@ -38,7 +38,7 @@ const INSERT_JOBS: &str = "
                                  where s.tenant_id = $1 and s.birth_id = r.birth_id)), now(), now()
     from (select unnest($2) as job_id, unnest($3) as environment_id, unnest($4) as flow_id, unnest($5) as event_id,
                  unnest($6) as trace_id, unnest($7) as entity_kind, unnest($8) as entity_id, unnest($9) as birth_id,
-                 unnest($10)::jsonb as document) r";
+                 unnest($10) as document) r";
 
 pub fn flows(client: &mut SpiClient<'_>, batch: &Batch) -> Result<Flows> {
     let mut flows = Vec::new();
@@ -108,7 +108,7 @@ pub fn enqueue(
             column(&jobs, |job| job.change.kind.name),
             column(&jobs, |job| from_core(job.change.entity_id)),
             column(&jobs, |job| from_core(job.change.birth_id)),
-            column(&jobs, |job| job.change.document.as_deref()),
+            column(&jobs, |job| job.change.document.as_ref()),
         ];
         plan::run(client, INSERT_JOBS, &arguments)?;
     }

@@ -4,9 +4,9 @@ use crate::error::{Result, internal};
 use crate::ingest::record::Stored;
 use crate::ingest::route::Flows;
 use crate::ingest::{Batch, Source};
+use crate::jsonb::Jsonb;
 use nexus_core::canonical::{Document, Kind};
 use nexus_core::register::{Joined, Record, Stamp, Version};
-use serde_json::json;
 use std::collections::{BTreeMap, btree_map};
 use uuid::Uuid;
 
@@ -29,7 +29,7 @@ pub struct Outcome {
 /// A change that flows hear of.
 pub struct Heard {
     /// The record as joined then, unless it stayed so.
-    pub document: Option<String>,
+    pub document: Option<Jsonb>,
     pub flows: Vec<Uuid>,
 }
 
@@ -154,7 +154,7 @@ impl Merge {
     }
 
     /// The same, noting what each did and which flows hear of it.
-    pub fn join_heard(&mut self, batch: &Batch, flows: &Flows) {
+    pub fn join_heard(&mut self, batch: &Batch, flows: &Flows) -> Result<()> {
         let mut is_first = self.before.is_none();
         let (kind, scope, mut left) = (self.stored.kind, self.stored.scope, self.claims.len());
         let mut outcomes = Vec::with_capacity(left);
@@ -172,14 +172,15 @@ impl Merge {
                 false => Vec::new(),
             };
             left -= 1;
-            let heard = (!wanting.is_empty()).then(|| Heard {
-                // The last one is in the record's row.
-                document: (left > 0).then(|| json!(record.fields).to_string()),
-                flows: wanting,
-            });
-            outcomes.push(Outcome { place: claim.place, number: claim.number, result, heard });
+            // The last one is in the record's row.
+            let document = (left > 0 && !wanting.is_empty()).then(|| Jsonb::of(&record.fields)).transpose();
+            outcomes.push(document.map(|document| {
+                let heard = (!wanting.is_empty()).then_some(Heard { document, flows: wanting });
+                Outcome { place: claim.place, number: claim.number, result, heard }
+            }));
         });
-        self.outcomes = outcomes;
+        self.outcomes = outcomes.into_iter().collect::<Result<_>>()?;
+        Ok(())
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{CROWDED, Domain, Touched};
 use crate::error::{Result, internal};
 use crate::functions::{from_core, to_core};
-use crate::plan;
+use crate::plan::{self, column};
 use nexus_core::resolution::{Holders, Key, KeyType, MOST_MEMBERS, Member};
 use pgrx::spi::SpiClient;
 use pgrx::{JsonB, Uuid as PgUuid};
@@ -11,38 +11,32 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
-macro_rules! row_type {
-    () => {
-        "environment_id uuid, kind text, key_type text, key_value text, birth_id uuid, is_live boolean"
-    };
-}
-
-const DROP: &str = concat!(
-    "delete from nexus.identity_key k using jsonb_to_recordset($2) as r(", row_type!(), ")
+/// Few keys are ever lost; and on Citus a delete that joins arrays finds nothing.
+const DROP: &str = "
+    delete from nexus.identity_key k using jsonb_to_recordset($2) as r(
+        environment_id uuid, kind text, key_type text, key_value text, birth_id uuid, is_live boolean)
     where k.tenant_id = $1 and k.environment_id = r.environment_id and k.kind = r.kind and k.key_type = r.key_type
-      and k.key_value = r.key_value and k.is_live = r.is_live and k.birth_id = r.birth_id"
-);
+      and k.key_value = r.key_value and k.is_live = r.is_live and k.birth_id = r.birth_id";
 
-const PUT: &str =
-    concat!(
-    "insert into nexus.identity_key (tenant_id, environment_id, kind, key_type, key_value, birth_id, is_live)
-    select $1, r.environment_id, r.kind, r.key_type, r.key_value, r.birth_id, r.is_live
-    from jsonb_to_recordset($2) as r(", row_type!(), ")
-    on conflict (tenant_id, environment_id, kind, key_type, key_value, is_live, birth_id) do nothing"
-);
+const PUT: &str = "
+    insert into nexus.identity_key (tenant_id, environment_id, kind, key_type, key_value, birth_id, is_live)
+    select $1, r.*
+    from (select unnest($2) as environment_id, unnest($3) as kind, unnest($4) as key_type, unnest($5) as key_value,
+                 unnest($6) as birth_id, unnest($7) as is_live) r
+    on conflict (tenant_id, environment_id, kind, key_type, key_value, is_live, birth_id) do nothing";
 
 /// One more of each than an entity may have: a count that stops there has said enough.
 const HOLDERS: &str = "
     select r.place, h.birth_id, h.is_live
-    from jsonb_to_recordset($2) as r(place integer, environment_id uuid, kind text, key_type text, key_value text)
+    from (select unnest($4) as place, unnest($5) as key_type, unnest($6) as key_value) r
     cross join lateral (
         (select k.birth_id, k.is_live from nexus.identity_key k
-         where k.tenant_id = $1 and k.environment_id = r.environment_id and k.kind = r.kind
-           and k.key_type = r.key_type and k.key_value = r.key_value and k.is_live limit $3)
+         where k.tenant_id = $1 and k.environment_id = $2 and k.kind = $3
+           and k.key_type = r.key_type and k.key_value = r.key_value and k.is_live limit $7)
         union all
         (select k.birth_id, k.is_live from nexus.identity_key k
-         where k.tenant_id = $1 and k.environment_id = r.environment_id and k.kind = r.kind
-           and k.key_type = r.key_type and k.key_value = r.key_value and not k.is_live limit $3)) h";
+         where k.tenant_id = $1 and k.environment_id = $2 and k.kind = $3
+           and k.key_type = r.key_type and k.key_value = r.key_value and not k.is_live limit $7)) h";
 
 /// Who holds a key.
 #[derive(Default)]
@@ -59,27 +53,33 @@ impl Held {
 
 /// Writes the keys that records have gained and takes out those they have lost.
 pub(super) fn write(client: &mut SpiClient<'_>, tenant_id: Uuid, touched: &[Touched]) -> Result<()> {
-    let (mut gone, mut standing) = (Vec::new(), Vec::new());
-    for touched in touched {
-        let row = |member: &Member, key: &Key| {
+    let mut gone = Vec::new();
+    for Touched { kind, environment_id, before, after, .. } in touched {
+        let Some(before) = before else { continue };
+        let is_lost = |key: &&Key| before.is_live != after.is_live || !after.keys.contains(key);
+        gone.extend(before.keys.iter().filter(is_lost).map(|key| {
             json!({
-                "environment_id": touched.environment_id, "kind": touched.kind.name,
-                "key_type": key.key_type.as_str(), "key_value": key.value, "birth_id": member.birth_id,
-                "is_live": member.is_live,
+                "environment_id": environment_id, "kind": kind.name, "key_type": key.key_type.as_str(),
+                "key_value": key.value, "birth_id": before.birth_id, "is_live": before.is_live,
             })
-        };
-        let after = &touched.after;
-        if let Some(before) = &touched.before {
-            let is_lost = |key: &&Key| before.is_live != after.is_live || !after.keys.contains(key);
-            let lost = before.keys.iter().filter(is_lost);
-            gone.extend(lost.map(|key| row(before, key)));
-        }
-        standing.extend(after.keys.iter().map(|key| row(after, key)));
+        }));
     }
-    for (text, rows) in [(DROP, gone), (PUT, standing)] {
-        if !rows.is_empty() {
-            plan::run(client, text, &[from_core(tenant_id).into(), JsonB(Value::Array(rows)).into()])?;
-        }
+    if !gone.is_empty() {
+        plan::run(client, DROP, &[from_core(tenant_id).into(), JsonB(Value::Array(gone)).into()])?;
+    }
+    let standing: Vec<(&Touched, &Key)> =
+        touched.iter().flat_map(|of| of.after.keys.iter().map(move |key| (of, key))).collect();
+    if !standing.is_empty() {
+        let arguments = [
+            from_core(tenant_id).into(),
+            column(&standing, |(of, _)| from_core(of.environment_id)),
+            column(&standing, |(of, _)| of.kind.name),
+            column(&standing, |(_, key)| key.key_type.as_str()),
+            column(&standing, |(_, key)| &*key.value),
+            column(&standing, |(of, _)| from_core(of.after.birth_id)),
+            column(&standing, |(of, _)| of.after.is_live),
+        ];
+        plan::run(client, PUT, &arguments)?;
     }
     Ok(())
 }
@@ -95,15 +95,16 @@ pub fn holders(
         return Ok(held);
     }
     let keys: Vec<&Key> = keys.iter().collect();
-    let rows = keys.iter().enumerate().map(|(place, key)| {
-        json!({
-            "place": place, "environment_id": domain.environment_id, "kind": domain.kind.name,
-            "key_type": key.key_type.as_str(), "key_value": key.value,
-        })
-    });
-    let rows = JsonB(rows.collect());
-    let most = i64::try_from(MOST_MEMBERS + 1).unwrap_or(i64::MAX);
-    for row in plan::run(client, HOLDERS, &[from_core(domain.tenant_id).into(), rows.into(), most.into()])? {
+    let arguments = [
+        from_core(domain.tenant_id).into(),
+        from_core(domain.environment_id).into(),
+        domain.kind.name.into(),
+        column(0..keys.len(), |place| i32::try_from(place).ok()),
+        column(&keys, |key| key.key_type.as_str()),
+        column(&keys, |key| &*key.value),
+        i64::try_from(MOST_MEMBERS + 1).unwrap_or(i64::MAX).into(),
+    ];
+    for row in plan::run(client, HOLDERS, &arguments)? {
         let (Some(place), Some(birth_id), Some(is_live)) = (
             row.get::<i32>(1).map_err(internal)?,
             row.get::<PgUuid>(2).map_err(internal)?,
