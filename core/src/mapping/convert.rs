@@ -91,7 +91,7 @@ impl Convert {
             Convert::Unix => since_1970(value, 1)?,
             Convert::UnixMs => since_1970(value, 1000)?,
             Convert::MinorUnits(currency) => {
-                let currency = currency.find(scope).map_err(Reason::Other)?;
+                let currency = currency.find(scope).map_err(Reason::other)?;
                 let places = currency.value().and_then(text_of).map(|code| places(&code));
                 let places = places.ok_or(Reason::Is("an amount in a known currency"))?;
                 let amount = text_of(value).and_then(|text| Decimal::parse(&text));
@@ -105,7 +105,7 @@ impl Convert {
                 Value::String((*known.unwrap_or(&"unknown")).to_owned())
             }
             Convert::List => list(value)?,
-            Convert::Json => json(value, scope).map_err(Reason::Other)?,
+            Convert::Json => json(value, scope).map_err(Reason::other)?,
         };
         Ok(if converted.is_null() { Found::Null } else { Found::Owned(converted) })
     }
@@ -140,7 +140,13 @@ pub(super) enum Reason {
     Longer(usize, &'static str),
     /// The setting does not name a zone.
     Zone(String),
-    Other(Error),
+    Other(Box<Error>),
+}
+
+impl Reason {
+    fn other(error: Error) -> Self {
+        Self::Other(Box::new(error))
+    }
 }
 
 impl Zoned {
