@@ -24,6 +24,11 @@ mod plan;
 
 use pgrx::prelude::*;
 
+/// For documents as trees, whose thousands of small blocks cost the C library's allocator a tenth of a webhook more.
+/// PostgreSQL's own memory is not concerned.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 pgrx::pg_module_magic!(name, version);
 
 /// Called once when the library is loaded.
