@@ -6,6 +6,8 @@
 
 pub mod claim;
 mod desk;
+mod look;
+mod places;
 pub mod request;
 pub mod send;
 pub mod settle;
@@ -19,9 +21,9 @@ use crate::secrets::random;
 use crate::{metrics, sql};
 use claim::{Claimed, Work};
 use desk::{Desk, Held, Slots};
-use futures_util::stream::{self, StreamExt as _};
 use jiff::Timestamp;
 use nexus_core::retry::{ErrorClass, Health};
+use places::Places;
 use send::{NotSent, Sender};
 use settle::{Report, Settling};
 use std::ops::RangeInclusive;
@@ -29,7 +31,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tokio_postgres::types::{Json, Type};
+use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 /// After a look that found something the next one is not at once, so that a claim finds more than the last one left. The
@@ -37,9 +39,6 @@ use uuid::Uuid;
 const PAUSE: RangeInclusive<Duration> = Duration::from_millis(2)..=Duration::from_millis(20);
 /// Looks in a row that found something, after which the dispatcher is awake: it looks by itself, and need not be rung for.
 const FINDS: u32 = 3;
-/// Tenants claimed for between two looks at who has due work.
-const TENANTS_AT_A_TIME: usize = 64;
-const CONCURRENT_CLAIMS: usize = 4;
 const CONCURRENT_SETTLES: usize = 2;
 
 /// What a look for due deliveries came to.
@@ -70,6 +69,7 @@ pub struct Dispatcher {
     /// Attempts at a time to one destination.
     per_destination: i32,
     desk: Mutex<Desk>,
+    places: Mutex<Places>,
     /// A slot is free where there was none. Not the doorbell, which others hear as well.
     has_room: Notify,
     idle: Notify,
@@ -98,6 +98,7 @@ impl Dispatcher {
             poll: settings.poll,
             per_destination: i32::try_from(slots.per_destination).unwrap_or(i32::MAX),
             desk: Mutex::new(Desk::new(slots)),
+            places: Mutex::new(Places::new(std::time::Instant::now())),
             has_room: Notify::new(),
             idle: Notify::new(),
         })
@@ -143,70 +144,6 @@ impl Dispatcher {
         tasks.abort_all();
     }
 
-    /// Goes once round the tenants with due work, and begins as much as there are slots for.
-    async fn look(self: &Arc<Self>, stop: &watch::Receiver<bool>) -> Result<Found, Error> {
-        let mut had_their_turn: Vec<Uuid> = Vec::new();
-        let mut found = Found::Nothing;
-        while !*stop.borrow() {
-            let free = self.desk().free();
-            if free == 0 {
-                return Ok(Found::Full);
-            }
-            let most = free.min(TENANTS_AT_A_TIME);
-            let parameters = &[
-                (&i32::try_from(most).unwrap_or(i32::MAX) as _, Type::INT4),
-                (&had_their_turn as _, Type::UUID_ARRAY),
-            ];
-            let due = self.database.rows(sql::DUE_TENANTS, parameters).await?;
-            let tenants: Vec<Uuid> = due.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
-            let are_all = tenants.len() < most;
-            had_their_turn.extend(&tenants);
-            // All shares together are no more than there is room for; what is left over is for the next look.
-            let share = free / tenants.len().max(1);
-            let claims = tenants.into_iter().map(|tenant_id| self.claim(tenant_id, share));
-            let mut claims = stream::iter(claims).buffer_unordered(CONCURRENT_CLAIMS);
-            while let Some(claimed) = claims.next().await {
-                // One tenant's trouble is not the others': what they have leased is delivered.
-                let claimed = claimed.inspect_err(
-                    |error| tracing::warn!(%error, "a tenant's deliveries could not be claimed"),
-                );
-                for delivery in claimed.unwrap_or_default() {
-                    found = Found::Some;
-                    self.start(delivery);
-                }
-            }
-            if are_all {
-                break;
-            }
-        }
-        Ok(found)
-    }
-
-    async fn claim(&self, tenant_id: Uuid, slots: usize) -> Result<Vec<Claimed>, Error> {
-        let slots = i32::try_from(slots).unwrap_or(i32::MAX);
-        let lease = self.lease.as_secs_f64();
-        let room = self.desk().room(tenant_id, Instant::now().into_std());
-        let (deliveries, as_of) = (Json(room.deliveries), Json(room.as_of));
-        let parameters = &[
-            (&tenant_id as _, Type::UUID),
-            (&self.worker as _, Type::TEXT),
-            (&slots as _, Type::INT4),
-            (&lease as _, Type::FLOAT8),
-            (&self.per_destination as _, Type::INT4),
-            (&deliveries as _, Type::JSONB),
-            (&as_of as _, Type::JSONB),
-        ];
-        let rows = self.database.rows(sql::CLAIM, parameters).await?;
-        let payloads = claim::payloads(&rows);
-        let read = |row| {
-            // One row that cannot be read must not hold up the others; its lease runs out.
-            Claimed::from_row(tenant_id, row, &payloads)
-                .inspect_err(|error| tracing::error!(%tenant_id, %error, "a delivery cannot be read"))
-                .ok()
-        };
-        Ok(rows.iter().filter_map(read).collect())
-    }
-
     fn start(self: &Arc<Self>, delivery: Claimed) {
         let held = delivery.held();
         let turns = self.desk().admit(held, Instant::now().into_std());
@@ -240,10 +177,11 @@ impl Dispatcher {
         let attempt = self.sender.attempt(prepared, now).await;
         // Only spread, not secret: without random bytes there is no jitter.
         let jitter = random().map_or(0.0, |bytes| f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX));
-        let report = Report::new(claimed, &attempt, jitter);
+        let took = attempt.took;
+        let report = Report::new(claimed, attempt, jitter);
         tracing::debug!(
             trace_id = claimed.trace_id, delivery_id = %claimed.delivery_id, attempt = claimed.attempt,
-            outcome = report.outcome, took_ms = attempt.took.as_millis() as u64, "attempted"
+            outcome = report.outcome, took_ms = took.as_millis() as u64, "attempted"
         );
         report
     }
@@ -319,11 +257,16 @@ impl Dispatcher {
         if !matches!(timeout(Duration::from_secs(5), released).await, Ok(Ok(_))) {
             tracing::warn!(%tenant_id, "leases were not given back; they run out by themselves");
         }
+        self.places().begin_anew(tenant_id);
     }
 
     fn count(&self) {
         let desk = self.desk();
         metrics::dispatching(desk.running(), desk.broken());
+    }
+
+    fn places(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn desk(&self) -> MutexGuard<'_, Desk> {

@@ -72,7 +72,10 @@ comment on function nexus.delete_subscription(uuid, uuid, uuid) is
     'Removes a subscription, its secrets and its deliveries that have not been made.';
 
 -- Called before settle locks deliveries: whoever wants both locks the subscription first.
-create function nexus._note_attempts(tenant_id uuid, results jsonb) returns void
+create function nexus._note_attempts(
+    tenant_id uuid, kinds text[], destination_ids uuid[], outcomes text[], status_codes integer[], attempted_at timestamptz[],
+    trace_ids text[]
+) returns void
 language plpgsql
 set search_path to pg_catalog, nexus, pg_temp
 as $$
@@ -91,8 +94,8 @@ begin
         from (select r.destination_id, bool_or(r.outcome = 'succeeded') as has_succeeded,
                      bool_or(coalesce(r.status_code, 0) = 410) as is_gone,
                      min(r.attempted_at) as attempted_at, max(r.attempted_at) as last_attempted_at, min(r.trace_id) as trace_id
-              from jsonb_to_recordset($2) as r(kind text, destination_id uuid, outcome text, status_code integer,
-                                               attempted_at timestamptz, trace_id text)
+              from (select unnest(kinds) as kind, unnest(destination_ids) as destination_id, unnest(outcomes) as outcome,
+                           unnest(status_codes) as status_code, unnest($6) as attempted_at, unnest(trace_ids) as trace_id) r
               where r.kind = 'webhook' group by r.destination_id) o
         join nexus.webhook_subscription s on s.tenant_id = $1 and s.webhook_subscription_id = o.destination_id
         where s.status <> 'disabled' and (s.failing_since is not null or o.is_gone or not o.has_succeeded)
@@ -123,5 +126,5 @@ begin
     end loop;
 end;
 $$;
-comment on function nexus._note_attempts(uuid, jsonb) is
+comment on function nexus._note_attempts(uuid, text[], uuid[], text[], integer[], timestamptz[], text[]) is
     'Notes since when subscriptions fail. 410, or five days without a success, disables one: its deliveries go, and subscription.disabled tells why.';

@@ -95,7 +95,7 @@ create table nexus.delivery (
         ((kind = 'job' and job_id is not null and domain_event_id is null)
       or (kind = 'webhook' and domain_event_id is not null and job_id is null)),
     constraint delivery_lease_whole check ((leased_until is null) = (leased_by is null))
-) with (fillfactor = 70);
+) with (fillfactor = 42); -- Room for each row's lease beside it, also while an open snapshot lets nothing be removed.
 comment on table nexus.delivery is 'The queue: only live work. A row goes when its delivery has ended.';
 comment on column nexus.delivery.destination_id is 'The flow (job) or the webhook subscription it is for.';
 comment on column nexus.delivery.ordering_key is 'The entity within which the deliveries to a destination go out one after the other; null: in no order.';
@@ -105,8 +105,8 @@ comment on column nexus.delivery.due_at is
 comment on column nexus.delivery.attempt is 'Attempts begun so far; of a job that was retried by hand, also those of its deliveries before.';
 comment on column nexus.delivery.former_attempts is 'Attempts of the deliveries before: the retry policy does not count them.';
 comment on column nexus.delivery.leased_until is 'Until then a dispatcher works on it; afterwards any may take it. Not indexed: a claim stays a HOT update.';
-create index delivery_due_at_idx on nexus.delivery (tenant_id, due_at);
-create index delivery_destination_id_idx on nexus.delivery (tenant_id, destination_id, due_at);
+create index delivery_due_at_idx on nexus.delivery (tenant_id, due_at, delivery_id);
+create index delivery_destination_id_idx on nexus.delivery (tenant_id, destination_id, due_at, delivery_id);
 create index delivery_ordering_key_idx on nexus.delivery
     (tenant_id, destination_id, ordering_key, ordering_version, domain_event_id, delivery_id) where ordering_key is not null;
 create index delivery_job_id_idx on nexus.delivery (tenant_id, job_id) where job_id is not null;

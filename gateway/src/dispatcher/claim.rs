@@ -1,6 +1,7 @@
 //! What `nexus.claim` leases to this worker.
 
 use super::desk::Held;
+use super::places::Place;
 use jiff::Timestamp;
 use nexus_core::retry::Policy;
 use nexus_core::routing::{Envelope, Flow};
@@ -102,6 +103,12 @@ pub fn payloads(rows: &[Row]) -> Payloads {
         Some((row.try_get("domain_event_id").ok()?, payload.into()))
     };
     rows.iter().filter_map(payload).collect()
+}
+
+/// The destination of a row of [`crate::sql::CLAIM`], and its place in that one's queue.
+pub fn place(row: &Row) -> Option<(Uuid, Place)> {
+    let place = Place { due_at: row.try_get("due_at").ok()?, delivery_id: row.try_get("delivery_id").ok()? };
+    Some((row.try_get("destination_id").ok()?, place))
 }
 
 impl Claimed {

@@ -1,22 +1,24 @@
 //! Outcomes on their way to the database: whatever ended while the last batch committed forms the next.
 
+mod columns;
+
 use super::claim::{Claimed, Work};
-use super::send::{Answered, Attempt, NotSent};
+use super::send::{Answered, Attempt, NotSent, json_object};
 use crate::batches::{Batch, Batches, Limits};
 use crate::db::{Database, Failure};
 use crate::error::Trouble;
 use crate::routes::jobs::{storable, storable_text};
 use crate::{metrics, sql};
+use columns::Columns;
 use jiff::{SignedDuration, Timestamp};
 use nexus_core::retry::{Answer, ErrorClass, Health, Next, Policy};
 use nexus_core::routing::Flow;
 use reqwest::header::{HeaderMap, SET_COOKIE};
-use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio_postgres::types::{Json, Type};
+use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 /// The beginning of an answer, for people to read.
@@ -30,7 +32,7 @@ const FEW: usize = 4;
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// One attempt, as `nexus.settle` takes it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct Report {
     log_id: Uuid,
     environment_id: Uuid,
@@ -50,36 +52,33 @@ pub struct Report {
     error_class: Option<&'static str>,
     error: Option<String>,
     error_code: Option<String>,
-    request_headers: Option<Value>,
+    /// A JSON object, as those of the response are.
+    request_headers: Option<String>,
     request_bytes: Option<usize>,
-    /// Hexadecimal.
-    request_sha256: Option<String>,
-    response_headers: Option<Value>,
+    request_sha256: Option<[u8; 32]>,
+    response_headers: Option<String>,
     response_body: Option<String>,
     result: Option<Value>,
     next_attempt_at: Option<Timestamp>,
     attempted_at: Timestamp,
     domain_event_id_for_job: Option<Uuid>,
     /// What the attempt tells of its destination.
-    #[serde(skip)]
     pub health: Health,
     /// Its end makes something due: a job's event, or the delivery that waited for it.
-    #[serde(skip)]
     makes_due: bool,
 }
 
 impl Report {
     /// What follows from an attempt. `jitter` is in 0..1.
-    pub fn new(claimed: &Claimed, attempt: &Attempt, jitter: f64) -> Self {
+    pub fn new(claimed: &Claimed, attempt: Attempt, jitter: f64) -> Self {
         let Attempt { at: attempted_at, took, sent, result: attempt } = attempt;
-        let (attempted_at, took, sent) = (*attempted_at, *took, sent.as_ref());
         let answered = attempt.as_ref().ok();
         let body: Option<Value> = answered.and_then(|answered| serde_json::from_slice(&answered.body).ok());
         let error_code = body.as_ref().and_then(error_code).map(storable_text);
-        let (next, health) = judge(claimed, attempt, error_code.as_deref(), jitter);
+        let (next, health) = judge(claimed, &attempt, error_code.as_deref(), jitter);
         let (outcome, next_attempt_at) = outcome(claimed, next, attempted_at + as_signed(took));
         let is_failure = matches!(outcome, "retry" | "dead");
-        let (error_class, error) = match attempt {
+        let (error_class, error) = match &attempt {
             Err(not_sent) => (Some(not_sent.class.as_str()), Some(not_sent.message.clone())),
             Ok(answered) if is_failure => {
                 (Some(ErrorClass::Http.as_str()), Some(format!("the answer was HTTP {}", answered.status)))
@@ -110,9 +109,9 @@ impl Report {
             error_class,
             error: error.as_deref().map(storable_text),
             error_code: error_code.filter(|_| is_failure),
-            request_headers: sent.map(|sent| sent.headers.clone()),
-            request_bytes: sent.map(|sent| sent.bytes),
-            request_sha256: sent.map(|sent| hex::encode(sent.sha256)),
+            request_bytes: sent.as_ref().map(|sent| sent.bytes),
+            request_sha256: sent.as_ref().map(|sent| sent.sha256),
+            request_headers: sent.map(|sent| sent.headers),
             response_headers: answered.map(|answered| headers_as_json(&answered.headers)),
             response_body: answered.map(|answered| beginning(&answered.body)),
             result: body.filter(|_| job_id.is_some() && outcome == "succeeded").map(storable),
@@ -122,6 +121,23 @@ impl Report {
             health,
             makes_due: (job_id.is_some() || claimed.is_ordered) && matches!(outcome, "succeeded" | "dead"),
         }
+    }
+
+    /// What whoever tried a subscription out is told.
+    pub fn told(&self) -> Value {
+        let headers =
+            |json: &Option<String>| json.as_deref().and_then(|json| serde_json::from_str(json).ok());
+        json!({
+            "request_headers": headers(&self.request_headers).unwrap_or(Value::Null),
+            "request_bytes": self.request_bytes,
+            "request_sha256": self.request_sha256.map(hex::encode),
+            "status_code": self.status_code,
+            "latency_ms": self.latency_ms,
+            "error_class": self.error_class,
+            "error": self.error,
+            "response_headers": headers(&self.response_headers).unwrap_or(Value::Null),
+            "response_body": self.response_body,
+        })
     }
 
     /// Without what the destination wrote: should the database refuse it, the outcome still counts.
@@ -198,8 +214,8 @@ fn error_code(body: &Value) -> Option<&str> {
 }
 
 /// The headers of an answer, as many as there is room for.
-fn headers_as_json(headers: &HeaderMap) -> Value {
-    let mut json = Map::new();
+fn headers_as_json(headers: &HeaderMap) -> String {
+    let mut kept: Vec<(&str, String)> = Vec::with_capacity(headers.keys_len());
     let mut room = LOGGED_HEADER_CHARACTERS;
     for name in headers.keys().filter(|name| *name != SET_COOKIE) {
         let values: Vec<String> = headers
@@ -210,9 +226,9 @@ fn headers_as_json(headers: &HeaderMap) -> Value {
         let Some(left) = room.checked_sub(name.as_str().len()) else { break };
         let value: String = values.join(", ").chars().take(left).collect();
         room = left - value.chars().count();
-        json.insert(name.as_str().to_owned(), value.into());
+        kept.push((name.as_str(), value));
     }
-    Value::Object(json)
+    json_object(kept)
 }
 
 fn beginning(body: &[u8]) -> String {
@@ -307,13 +323,20 @@ impl Settling {
     }
 
     async fn settle(&self, tenant_id: Uuid, reports: &[Report]) -> Result<(), Failure> {
-        let parameters = &[
-            (&tenant_id as _, Type::UUID),
-            (&self.worker as _, Type::TEXT),
-            (&Json(reports) as _, Type::JSONB),
-        ];
-        self.database.rows(sql::SETTLE, parameters).await.map(drop)
+        settle(&self.database, tenant_id, &self.worker, reports).await
     }
+}
+
+/// Tells the database what came of a tenant's attempts.
+pub async fn settle(
+    database: &Database,
+    tenant_id: Uuid,
+    worker: &str,
+    reports: &[Report],
+) -> Result<(), Failure> {
+    let columns = Columns::of(reports);
+    let parameters = columns.after([(&tenant_id, Type::UUID), (&worker, Type::TEXT)]);
+    database.rows(sql::SETTLE, &parameters).await.map(drop)
 }
 
 #[cfg(test)]
@@ -322,7 +345,6 @@ mod tests {
     use super::*;
     use nexus_core::routing::Envelope;
     use reqwest::header::{HeaderName, HeaderValue};
-    use serde_json::json;
     use serde_json::value::RawValue;
 
     fn claimed(work: Work) -> Claimed {
@@ -388,7 +410,7 @@ mod tests {
     }
 
     fn report(claimed: &Claimed, status: u16, body: &str) -> Report {
-        Report::new(claimed, &answered(status, HeaderMap::new(), body), 0.0)
+        Report::new(claimed, answered(status, HeaderMap::new(), body), 0.0)
     }
 
     #[test]
@@ -442,7 +464,7 @@ mod tests {
     fn a_destination_that_is_gone_is_not_tried_again() {
         let gone = Claimed { url: None, ..job() };
         let not_sent = NotSent { class: ErrorClass::Configuration, message: "gone".to_owned() };
-        let report = Report::new(&gone, &attempt(Err(not_sent)), 0.0);
+        let report = Report::new(&gone, attempt(Err(not_sent)), 0.0);
         assert_eq!((report.outcome, report.error_class), ("dead", Some("configuration")));
     }
 
@@ -454,8 +476,8 @@ mod tests {
             let name = HeaderName::try_from(format!("x-{n}")).expect("a name");
             (name, HeaderValue::try_from("é".repeat(4_000)).expect("a value"))
         });
-        let report = Report::new(&webhook(), &answered(500, headers.collect(), ""), 0.0);
-        let logged = report.response_headers.unwrap_or_default();
+        let report = Report::new(&webhook(), answered(500, headers.collect(), ""), 0.0);
+        let logged: Value = serde_json::from_str(&report.response_headers.unwrap_or_default()).expect("JSON");
         let characters = |(name, value): (&String, &Value)| {
             name.chars().count() + value.as_str().unwrap_or_default().chars().count()
         };

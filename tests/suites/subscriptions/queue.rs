@@ -1,9 +1,12 @@
 //! The queue, by SQL: what a claim takes of it, how far it looks, and when replayed events are due.
 
-use nexus_tests::cluster::SHARED;
+use nexus_tests::cluster::{Database, SHARED};
+use nexus_tests::sink::Sink;
+use nexus_tests::site::Signed;
 use nexus_tests::tenant::Tenant;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
@@ -22,7 +25,11 @@ struct Queue {
 
 impl Queue {
     async fn create() -> Self {
-        let admin = SHARED.database().admin().await;
+        Self::of(&SHARED.database()).await
+    }
+
+    async fn of(database: &Database) -> Self {
+        let admin = database.admin().await;
         let tenant = Tenant::create(&admin).await;
         Self { admin, tenant }
     }
@@ -71,6 +78,13 @@ impl Queue {
         self.admin.query_one(sql, &[]).await.unwrap().get(0)
     }
 
+    /// Entries of the queue's indexes that the session has read.
+    async fn entries_read(&self) -> i64 {
+        let sql = "select sum(pg_stat_get_xact_tuples_returned(i.indexrelid))::bigint from pg_index i
+                   where i.indrelid = 'nexus.delivery'::regclass";
+        self.admin.query_one(sql, &[]).await.unwrap().get(0)
+    }
+
     /// Ends what is claimed.
     async fn settle(&self) {
         let held = "select jsonb_agg(to_jsonb(d) || jsonb_build_object('log_id', nexus.uuid_v7(), 'outcome', 'succeeded',
@@ -100,6 +114,107 @@ async fn a_backlog_of_one_destination_hides_no_other() {
     );
     assert!(queue.rows_read().await < 1000, "{} rows were read to find twenty", queue.rows_read().await);
     queue.admin.batch_execute("rollback").await.unwrap();
+}
+
+/// Where a worker that knows destinations begins: what of the queue is dead, before that, is not read.
+#[tokio::test]
+async fn a_claim_begins_where_the_worker_has_got_to() {
+    let queue = Queue::create().await;
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(queue.subscription(json!({})).await);
+    }
+    ids.sort_unstable();
+    let [_, long, _] = ids[..] else { unreachable!("there are three") };
+    queue.fill(long, 5000).await;
+    for destination_id in [ids[0], ids[2]] {
+        queue.fill(destination_id, 2).await;
+    }
+    queue.admin.batch_execute("begin").await.unwrap();
+    let due = "select due_at, delivery_id from nexus.delivery where tenant_id = $1 and destination_id = $2 order by due_at";
+    let rows = queue.admin.query(due, &[&queue.tenant.tenant_id, &long]).await.unwrap();
+    let (since, after): (SystemTime, Uuid) = (rows[4001].get(0), rows[4001].get(1));
+    let gone = "delete from nexus.delivery where tenant_id = $1 and destination_id = $2 and due_at < $3";
+    queue
+        .admin
+        .execute(gone, &[&queue.tenant.tenant_id, &long, &rows[4000].get::<_, SystemTime>(0)])
+        .await
+        .unwrap();
+
+    let claim = "select c.destination_id, c.due_at
+        from nexus.claim($1, 'suite', 64, '1 minute', 4, known => $2, since => $3, after => $4) c";
+    let tenant_id = queue.tenant.tenant_id;
+    let before = queue.entries_read().await;
+    let taken = queue
+        .admin
+        .query(claim, &[&tenant_id, &[long].as_slice(), &[since].as_slice(), &[after].as_slice()])
+        .await
+        .unwrap();
+    let read = queue.entries_read().await - before;
+    assert!(read < 500, "{read} entries of indexes were read to find eight");
+    let mut taken: Vec<(Uuid, SystemTime)> = taken.iter().map(|row| (row.get(0), row.get(1))).collect();
+    taken.sort_unstable();
+    let found: Vec<Uuid> = taken.iter().map(|(id, _)| *id).collect();
+    assert_eq!(found, [ids[0], ids[0], long, long, long, long, ids[2], ids[2]], "others are found as ever");
+    assert_eq!(taken[2].1, since);
+
+    // The one before it is for who looks from the beginning; what came just now is found by all.
+    let now = "update nexus.delivery set due_at = now() - interval '10 ms' where tenant_id = $1 and delivery_id = $2";
+    queue.admin.execute(now, &[&tenant_id, &rows[4999].get::<_, Uuid>(1)]).await.unwrap();
+    let at = SystemTime::now();
+    let taken = queue
+        .admin
+        .query(claim, &[&tenant_id, &[long].as_slice(), &[at].as_slice(), &[after].as_slice()])
+        .await
+        .unwrap();
+    assert_eq!(taken.len(), 1);
+    let beginning = SystemTime::UNIX_EPOCH;
+    let taken = queue
+        .admin
+        .query(claim, &[&tenant_id, &[long].as_slice(), &[beginning].as_slice(), &[after].as_slice()])
+        .await
+        .unwrap();
+    let first: SystemTime = taken.iter().map(|row| row.get(1)).min().unwrap();
+    assert_eq!((taken.len(), first), (4, rows[4000].get(0)));
+    queue.admin.batch_execute("rollback").await.unwrap();
+}
+
+#[tokio::test]
+async fn tenants_are_found_that_the_worker_does_not_know() {
+    let database = SHARED.database();
+    let (first, second) = (Queue::of(&database).await, Queue::of(&database).await);
+    for queue in [&first, &second] {
+        queue.fill(queue.subscription(json!({})).await, 2).await;
+    }
+    let due = async |known: &[Uuid], since: &[SystemTime]| -> Vec<Uuid> {
+        let sql = "select tenant_id, due_at, delivery_id from nexus.due_tenants(10, '{}', $1, $2, $3)";
+        let after = vec![Uuid::nil(); known.len()];
+        let rows = first.admin.query(sql, &[&known, &since, &after]).await.unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
+    };
+    let (one, other) = (first.tenant.tenant_id, second.tenant.tenant_id);
+    let (beginning, now) = (SystemTime::UNIX_EPOCH, SystemTime::now());
+    assert_eq!(due(&[], &[]).await.len(), 2);
+    assert_eq!(due(&[one], &[now]).await, [other], "of the one nothing new is due");
+    assert_eq!(due(&[one], &[beginning]).await.len(), 2);
+    let mut both = [one, other];
+    both.sort_unstable();
+    assert_eq!(due(&both, &[now, beginning]).await, [both[1]]);
+}
+
+/// A delivery that appears as if it had been due for long, such as one whose worker died.
+#[tokio::test]
+async fn what_is_due_before_where_the_worker_has_got_to_is_found() {
+    let (site, sink) = (crate::site().await, Sink::start().await);
+    let Signed { id, .. } = site.subscribe(&sink, &["order.*"]).await;
+    super::order(&site).await;
+    sink.wait_for("/webhooks", 1).await;
+    let again = "insert into nexus.delivery (tenant_id, delivery_id, environment_id, kind, destination_id, domain_event_id,
+                                             trace_id, due_at, created_at)
+        select $1, gen_random_uuid(), e.environment_id, 'webhook', $2, e.domain_event_id, e.trace_id, now() - interval '1 hour', now()
+        from nexus.domain_event e where e.tenant_id = $1 and e.event_type = 'order.created'";
+    site.admin.execute(again, &[&site.tenant.tenant_id, &id]).await.unwrap();
+    sink.wait_for("/webhooks", 2).await;
 }
 
 #[tokio::test]
