@@ -1,6 +1,7 @@
 -- Planning would cost ten times what a call does. So plans are generic and kept from the first call on, when the tables
--- may be empty and unanalyzed: they must be the ones that stay right, by index and not by scan. Nor are they compiled,
--- however many rows are guessed at: that takes longer than running them.
+-- may be empty and unanalyzed: they must be the ones that stay right, by index and not by scan. So rows are found by
+-- look-ups of their own or as one of an array, where a join could be planned as reading all of a tenant's. Nor are they
+-- compiled, however many rows are guessed at: that takes longer than running them.
 create function nexus.claim(
     tenant_id uuid, worker text, slots integer, lease interval default interval '60 seconds',
     per_destination integer default null, room jsonb default '{}', as_of jsonb default '{}',
@@ -55,20 +56,21 @@ begin
                coalesce(p.after, '00000000-0000-0000-0000-000000000000') as after,
                coalesce(s.status = 'paused', false) as is_paused,
                -- Also one that was in order until it was changed; of a flow's deliveries none is.
-               f.flow_id is null and (s.ordering = 'entity' or exists (
-                   select from nexus.delivery d
-                   where d.tenant_id = $1 and d.destination_id = p.id and d.ordering_key is not null)) as is_ordered,
+               f.flow_id is null and (s.ordering = 'entity' or (
+                   select true from nexus.delivery d
+                   where d.tenant_id = $1 and d.destination_id = p.id and d.ordering_key is not null limit 1)) as is_ordered,
                coalesce(case when ($7 ->> p.id::text)::timestamptz <> coalesce(s.updated_at, f.updated_at) then null
                              else ($6 ->> p.id::text)::integer end,
                         case when coalesce(s.rate_limit::text, f.definition ->> 'rate_limit') is not null then 1 end,
                         $5, $3) as room
         from each_destination p
-        left join nexus.webhook_subscription s on s.tenant_id = $1 and s.webhook_subscription_id = p.id
-        left join nexus.flow f on f.tenant_id = $1 and f.flow_id = p.id
+        left join lateral (select * from nexus.webhook_subscription s
+                           where s.tenant_id = $1 and s.webhook_subscription_id = p.id limit 1) s on true
+        left join lateral (select * from nexus.flow f where f.tenant_id = $1 and f.flow_id = p.id limit 1) f on true
         where p.next > 1 or p.id > '00000000-0000-0000-0000-000000000000'
     )
     select array_agg(p.id), array_agg(case when p.is_paused then 0 else p.room end), array_agg(p.since), array_agg(p.after),
-           bool_or(p.is_paused or p.is_ordered)
+           coalesce(bool_or(p.is_paused or p.is_ordered), false)
     into destinations, rooms, sinces, afters, is_laid_aside
     from destination p where p.is_paused or p.is_ordered or p.room > 0;
     if destinations is null then
@@ -113,14 +115,15 @@ begin
     ), leased as (
         -- A job whose callback never came is claimed to be told so, not to be sent: it begins no attempt.
         update nexus.delivery d set leased_until = now() + lease, leased_by = worker,
-            attempt = d.attempt + case when exists (select from nexus.job j where j.tenant_id = $1 and j.job_id = d.job_id
-                                                    and j.status = 'awaiting_callback') then 0 else 1 end
+            attempt = d.attempt + case (select j.status from nexus.job j where j.tenant_id = $1 and j.job_id = d.job_id)
+                                  when 'awaiting_callback' then 0 else 1 end
         where d.tenant_id = $1 and d.delivery_id = any (array(select l.delivery_id from locked l))
         returning d.*
     ), begun as (
-        update nexus.job j set status = 'dispatched', attempt = d.attempt, updated_at = now()
-        from leased d
-        where j.tenant_id = $1 and j.job_id = d.job_id and j.status in ('pending', 'retry', 'dispatched')
+        update nexus.job j set status = 'dispatched', updated_at = now(),
+            attempt = (select l.attempt from leased l where l.job_id = j.job_id)
+        where j.tenant_id = $1 and j.job_id = any (array(select l.job_id from leased l where l.job_id is not null))
+          and j.status in ('pending', 'retry', 'dispatched')
     )
     select d.delivery_id, d.environment_id, e.name, d.kind, d.destination_id, d.attempt, d.former_attempts,
            d.ordering_key is not null, d.trace_id, d.due_at, d.created_at,

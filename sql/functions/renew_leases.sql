@@ -36,8 +36,8 @@ begin
     perform nexus._require_platform($1);
     -- As if they had not been claimed; a claim that only ended the wait for a callback had begun no attempt.
     update nexus.delivery d set leased_until = null, leased_by = null,
-        attempt = d.attempt - case when exists (select from nexus.job j where j.tenant_id = $1 and j.job_id = d.job_id
-                                                and j.status = 'awaiting_callback') then 0 else 1 end
+        attempt = d.attempt - case (select j.status from nexus.job j where j.tenant_id = $1 and j.job_id = d.job_id)
+                              when 'awaiting_callback' then 0 else 1 end
     where d.tenant_id = $1 and d.delivery_id = any ($3) and d.leased_by = worker;
     get diagnostics released = row_count;
     return released;

@@ -1,5 +1,6 @@
 -- Planning would cost ten times what a call does. So plans are generic and kept from the first call on, when the tables
--- may be empty and unanalyzed: they must be the ones that stay right, by index and not by scan.
+-- may be empty and unanalyzed: they must be the ones that stay right, by index and not by scan. So rows are found by
+-- look-ups of their own or as one of an array, where a join could be planned as reading all of a tenant's.
 create function nexus.settle(
     tenant_id uuid, worker text, log_ids uuid[], environment_ids uuid[], delivery_ids uuid[], kinds text[],
     destination_ids uuid[], job_ids uuid[], domain_event_ids uuid[], trace_ids text[], attempts integer[], outcomes text[],
@@ -61,16 +62,22 @@ begin
         update nexus.delivery d set leased_until = null, leased_by = null, due_at = r.next_attempt_at
         from (select unnest(delivery_ids) as delivery_id, unnest(attempts) as attempt, unnest(outcomes) as outcome,
                      unnest(next_attempts_at) as next_attempt_at) r
-        where d.tenant_id = $1 and d.delivery_id = r.delivery_id and d.leased_by = worker and d.attempt = r.attempt
-          and r.outcome = any (goes_on);
+        where d.tenant_id = $1 and d.delivery_id = any (delivery_ids) and d.delivery_id = r.delivery_id
+          and d.leased_by = worker and d.attempt = r.attempt and r.outcome = any (goes_on);
     end if;
 
-    with gone as (
+    with held as (
+        select l.delivery_id
+        from (select unnest(delivery_ids) as delivery_id, unnest(attempts) as attempt, unnest(outcomes) as outcome
+              order by 1) r
+        cross join lateral (
+            select d.delivery_id from nexus.delivery d
+            where d.tenant_id = $1 and d.delivery_id = r.delivery_id and d.leased_by = worker and d.attempt = r.attempt
+            for update) l
+        where r.outcome <> all (goes_on)
+    ), gone as (
         delete from nexus.delivery d
-        using (select unnest(delivery_ids) as delivery_id, unnest(attempts) as attempt, unnest(outcomes) as outcome
-               order by 1) r
-        where d.tenant_id = $1 and d.delivery_id = r.delivery_id and d.leased_by = worker and d.attempt = r.attempt
-          and r.outcome <> all (goes_on)
+        where d.tenant_id = $1 and d.delivery_id = any (array(select h.delivery_id from held h))
         returning d.destination_id, d.ordering_key
     )
     select count(*), array_agg(g.destination_id) filter (where g.ordering_key is not null),
@@ -85,7 +92,7 @@ begin
             from (select unnest(job_ids) as job_id, unnest(attempts) as attempt, unnest(outcomes) as outcome,
                          unnest(results) as result, unnest(error_codes) as error_code, unnest(errors) as error,
                          unnest(domain_event_ids_for_jobs) as domain_event_id) r
-            where j.tenant_id = $1 and j.job_id = r.job_id and j.attempt = r.attempt
+            where j.tenant_id = $1 and j.job_id = any (job_ids) and j.job_id = r.job_id and j.attempt = r.attempt
               and j.status in ('dispatched', 'awaiting_callback')
             returning j.*, r.domain_event_id
         )
