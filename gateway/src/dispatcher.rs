@@ -15,7 +15,6 @@ pub mod target;
 
 use crate::configuration::Live;
 use crate::db::Database;
-use crate::error::Error;
 use crate::listen::Doorbell;
 use crate::secrets::random;
 use crate::{metrics, sql};
