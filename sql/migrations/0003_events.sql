@@ -1,8 +1,8 @@
 -- What came in: events, the ledger that tells duplicates, each source's records, and the log.
 --
--- An index on ids of records (birth ids, and golden ids, which are birth ids) does not begin with the tenant, here and in
--- the migrations that follow: such an id is derived from its tenant and names it. Without it an entry takes 16 bytes less,
--- and the planner cannot take the index for one of all of a tenant's rows (docs/adr/0008-indexes-of-derived-ids.md).
+-- An index on an id that we make, by which what refers to it is found, does not begin with the tenant, here and in the
+-- migrations that follow: such an id names one tenant's thing. Without it an entry takes 16 bytes less, and the planner
+-- cannot take the index for one of all of a tenant's rows (docs/adr/0009-indexes-of-ids.md).
 
 create table nexus.event (
     tenant_id        uuid not null,

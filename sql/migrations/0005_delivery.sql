@@ -37,7 +37,7 @@ comment on column nexus.domain_event.xact_id is 'With epoch and domain_event_id 
 comment on column nexus.domain_event.dedupe_key is 'The same for the same change, also in a replay.';
 comment on column nexus.domain_event.event_id is 'The inbound event that caused it.';
 create index domain_event_position_idx on nexus.domain_event (tenant_id, epoch, xact_id, domain_event_id);
-create index domain_event_entity_id_idx on nexus.domain_event (tenant_id, entity_id, entity_version) where entity_id is not null;
+create index domain_event_entity_id_idx on nexus.domain_event (entity_id, entity_version) where entity_id is not null;
 create index domain_event_trace_id_idx on nexus.domain_event (tenant_id, trace_id);
 
 create table nexus.job (
@@ -69,7 +69,7 @@ create table nexus.job (
 comment on table nexus.job is 'One execution of a flow for one changed record; docs/state-machine.md draws its states.';
 comment on column nexus.job.normalized_payload is 'The joined source record at the time of the event, so that a stale event never regresses a destination.';
 comment on column nexus.job.attempt is 'The number of the latest attempt; 0 before the first.';
-create index job_event_id_idx on nexus.job (tenant_id, event_id);
+create index job_event_id_idx on nexus.job (event_id);
 create index job_ended_badly_idx on nexus.job (tenant_id, environment_id, job_id) where status in ('failed', 'dead');
 
 create table nexus.delivery (
@@ -109,7 +109,7 @@ create index delivery_due_at_idx on nexus.delivery (tenant_id, due_at, delivery_
 create index delivery_destination_id_idx on nexus.delivery (tenant_id, destination_id, due_at, delivery_id);
 create index delivery_ordering_key_idx on nexus.delivery
     (tenant_id, destination_id, ordering_key, ordering_version, domain_event_id, delivery_id) where ordering_key is not null;
-create index delivery_job_id_idx on nexus.delivery (tenant_id, job_id) where job_id is not null;
+create index delivery_job_id_idx on nexus.delivery (job_id) where job_id is not null;
 
 create table nexus.webhook_delivery_log (
     tenant_id               uuid not null,
@@ -150,6 +150,6 @@ comment on column nexus.webhook_delivery_log.request_sha256 is 'The body''s SHA-
 comment on column nexus.webhook_delivery_log.response_headers is 'At most the first 8192 characters, without Set-Cookie.';
 comment on column nexus.webhook_delivery_log.response_body is 'At most the first 4096 characters, callback tokens masked.';
 comment on column nexus.webhook_delivery_log.error_class is 'dns, connect, tls, timeout, http, ssrf, callback_timeout or configuration; null when it succeeded.';
-create index webhook_delivery_log_delivery_id_idx on nexus.webhook_delivery_log (tenant_id, delivery_id);
+create index webhook_delivery_log_delivery_id_idx on nexus.webhook_delivery_log (delivery_id);
 create index webhook_delivery_log_trace_id_idx on nexus.webhook_delivery_log (tenant_id, trace_id);
 create index webhook_delivery_log_destination_id_idx on nexus.webhook_delivery_log (tenant_id, destination_id, webhook_delivery_log_id);
