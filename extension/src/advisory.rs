@@ -1,31 +1,31 @@
 //! Locks on names, held until the transaction ends.
 
-use crate::error::Result;
-use crate::plan;
-use pgrx::spi::SpiClient;
+// What is unsafe is calls of PostgreSQL, with what makes them sound above them.
+#![allow(unsafe_code)]
+
+use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
+use pgrx::{IntoDatum, direct_function_call_as_datum};
 use sha2::{Digest, Sha256};
 
-const LOCK: &str = "select pg_advisory_xact_lock(l) from unnest($1) l";
-
 /// Locks all of these names, in one order whoever asks. Two names that share their 64 bits wait for each other
-/// without need.
-pub fn lock<'a>(client: &mut SpiClient<'_>, names: impl Iterator<Item = &'a str>) -> Result<()> {
+/// without need. A statement that is to see what this waited for has to begin afterwards.
+pub fn lock<'a>(names: impl Iterator<Item = &'a str>) {
     let mut numbers: Vec<i64> = names.map(number).collect();
-    if numbers.is_empty() {
-        return Ok(());
-    }
     numbers.sort_unstable();
     numbers.dedup();
-    plan::run(client, LOCK, &[numbers.into()])?;
-    Ok(())
+    numbers.into_iter().for_each(|number| call(pg_sys::pg_advisory_xact_lock_int8, number));
 }
 
-const SHARE: &str = "select pg_advisory_xact_lock_shared($1)";
-
 /// Holds a name together with others who share it, and apart from who locks it.
-pub fn share(client: &mut SpiClient<'_>, name: &str) -> Result<()> {
-    plan::run(client, SHARE, &[number(name).into()])?;
-    Ok(())
+pub fn share(name: &str) {
+    call(pg_sys::pg_advisory_xact_lock_shared_int8, number(name));
+}
+
+/// As a statement would, without one.
+fn call(function: unsafe fn(FunctionCallInfo) -> Datum, number: i64) {
+    // SAFETY: both functions take one bigint and nothing of who calls them. What they raise unwinds to the caller's
+    // transaction.
+    unsafe { direct_function_call_as_datum(function, &[number.into_datum()]) };
 }
 
 fn number(name: &str) -> i64 {

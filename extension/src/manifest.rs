@@ -70,7 +70,7 @@ pub fn register(
     is_built_in: bool,
 ) -> Result<i32> {
     // Two at once would give two manifests one version.
-    advisory::lock(client, std::iter::once(&*format!("connector type {connector_type}")))?;
+    advisory::lock(std::iter::once(&*format!("connector type {connector_type}")));
     let manifest = serde_json::to_value(manifest).map_err(internal)?;
     let sha256 = Sha256::digest(manifest.to_string()).to_vec();
     let arguments = [connector_type.into(), sha256.clone().into()];

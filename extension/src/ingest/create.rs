@@ -223,8 +223,8 @@ fn references_of(tenant_id: Uuid) -> String {
 }
 
 /// Keeps everybody from resolving the tenant's references, until the transaction ends.
-pub fn lock_references(client: &mut SpiClient<'_>, tenant_id: Uuid) -> Result<()> {
-    advisory::lock(client, std::iter::once(&*references_of(tenant_id)))
+pub fn lock_references(tenant_id: Uuid) {
+    advisory::lock(std::iter::once(&*references_of(tenant_id)))
 }
 
 fn write_golden(
@@ -235,9 +235,9 @@ fn write_golden(
 ) -> Result<HashMap<Uuid, i64>> {
     let moves = |merge: &Merge| merge.former_entity_id != merge.stored.entity_id;
     match merges.values().any(&moves) {
-        true => lock_references(client, tenant_id)?,
+        true => lock_references(tenant_id),
         false if entities.is_empty() => {}
-        false => advisory::share(client, &references_of(tenant_id))?,
+        false => advisory::share(&references_of(tenant_id)),
     }
     let mut aliases = Vec::new();
     for merge in merges.values() {

@@ -46,7 +46,7 @@ fn _follow_records(tenant_id: PgUuid, birth_ids: Vec<PgUuid>) -> Result<i64> {
     let tenant_id = to_core(tenant_id);
     let ids: Vec<Uuid> = birth_ids.into_iter().map(to_core).collect();
     Spi::connect_mut(|client| {
-        create::lock_references(client, tenant_id)?;
+        create::lock_references(tenant_id);
         let records = record::read(client, tenant_id, &ids)?;
         identity::follow::run(client, tenant_id, &records.iter().collect::<Vec<_>>())
     })

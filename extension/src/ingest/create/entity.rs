@@ -71,7 +71,7 @@ pub fn changed_by(
         .flat_map(|merge| [merge.former_entity_id, merge.stored.entity_id])
         .collect();
     let names: Vec<String> = shared.iter().map(|id| format!("{} {id}", batch.tenant_id)).collect();
-    advisory::lock(client, names.iter().map(String::as_str))?;
+    advisory::lock(names.iter().map(String::as_str));
     // A statement of its own: it sees what the locks waited for.
     let shared: Vec<Uuid> = shared.into_iter().collect();
     let siblings = match shared.is_empty() {

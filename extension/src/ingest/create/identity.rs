@@ -132,7 +132,7 @@ pub fn run(
     if touched.is_empty() {
         return Ok(());
     }
-    lock(client, batch, &touched, &identifiers, merges)?;
+    lock(batch, &touched, &identifiers, merges);
     keys::write(client, batch.tenant_id, &touched)?;
     let mut found = Vec::new();
     for (kind, environment_id) in domains(&touched) {
@@ -288,13 +288,7 @@ impl Touched {
 
 /// Locks the keys by which the records could find each other, all in one order. In the wide, those of every
 /// record that is concerned.
-fn lock(
-    client: &mut SpiClient<'_>,
-    batch: &Batch,
-    touched: &[Touched],
-    identifiers: &Identifiers,
-    merges: &BTreeMap<Uuid, Merge>,
-) -> Result<()> {
+fn lock(batch: &Batch, touched: &[Touched], identifiers: &Identifiers, merges: &BTreeMap<Uuid, Merge>) {
     let mut names = BTreeSet::new();
     let mut add = |kind: &Kind, environment_id: Uuid, member: &Member| {
         let prefix = format!("{} {environment_id} {}", batch.tenant_id, kind.name);
@@ -321,7 +315,7 @@ fn lock(
                 .for_each(|state| add(merge.stored.kind, merge.stored.scope.environment_id, state));
         }
     }
-    advisory::lock(client, names.iter().map(String::as_str))
+    advisory::lock(names.iter().map(String::as_str));
 }
 
 /// Writes down where the records belong now.
