@@ -32,6 +32,8 @@ declare
     sinces timestamptz[];
     afters uuid[];
     is_laid_aside boolean;
+    places tid[];
+    awaited tid[];
 begin
     perform nexus._require_platform($1);
     if not nexus._is_accepted() then
@@ -82,7 +84,6 @@ begin
 
     -- Round robin over destinations. Each is looked at by itself, at the head of its own queue, so that none hides
     -- another, and only as far as the worker has room for it: what it could not begin stays for other workers.
-    return query
     with destination as (
         select unnest(destinations) as id, unnest(rooms) as room, unnest(sinces) as since, unnest(afters) as after
     ), candidate as (
@@ -106,19 +107,23 @@ begin
     ), chosen as (
         select c.delivery_id from candidate c order by c.n, c.due_at limit $3
     ), locked as (
-        select l.delivery_id from chosen c
+        select l.place, l.job_id from chosen c
         cross join lateral (
-            select d.delivery_id from nexus.delivery d
+            select d.ctid as place, d.job_id from nexus.delivery d
             where d.tenant_id = $1 and d.delivery_id = c.delivery_id and d.due_at <= now()
               and (d.leased_until is null or d.leased_until < now())
             for update skip locked) l
-    ), leased as (
-        -- A job whose callback never came is claimed to be told so, not to be sent: it begins no attempt.
-        update nexus.delivery d set leased_until = now() + lease, leased_by = worker,
-            attempt = d.attempt + case (select j.status from nexus.job j where j.tenant_id = $1 and j.job_id = d.job_id)
-                                  when 'awaiting_callback' then 0 else 1 end
-        where d.tenant_id = $1 and d.delivery_id = any (array(select l.delivery_id from locked l))
-        returning d.*
+    )
+    select array_agg(l.place), array_agg(l.place) filter (where 'awaiting_callback' = (
+               select j.status from nexus.job j where j.tenant_id = $1 and j.job_id = l.job_id))
+    into places, awaited from locked l;
+    if places is null then
+        return;
+    end if;
+
+    return query
+    with leased as (
+        select * from nexus._lease($1, places, awaited, worker, lease)
     ), begun as (
         update nexus.job j set status = 'dispatched', updated_at = now(),
             attempt = (select l.attempt from leased l where l.job_id = j.job_id)
@@ -144,3 +149,47 @@ end;
 $$;
 comment on function nexus.claim(uuid, text, integer, interval, integer, jsonb, jsonb, uuid[], timestamptz[], uuid[]) is
     'Leases up to so many due deliveries of one tenant to a worker, with all that is needed to send them: round robin over destinations, at most per_destination of each, or what room says for it ({"<destination_id>": 0} leaves one out); not heeded for one that was changed at another time than as_of says. Of known destinations (in the order of their ids) only what is due since and after a place: since that time, and of that time from that delivery on. Of an entity''s ordered deliveries only the first. A domain event''s payload stands in one of its deliveries'' rows alone.';
+
+-- Rows of the queue that are locked are changed by their place. By id, the planner would read all of a tenant's: the queue is
+-- mostly empty when statistics are taken, so that one row is all it expects to find there.
+create function nexus._lease(tenant_id uuid, places tid[], awaited tid[], worker text, lease interval) returns table (
+    delivery_id uuid, environment_id uuid, kind text, destination_id uuid, job_id uuid, domain_event_id uuid, trace_id text,
+    attempt integer, former_attempts integer, ordering_key uuid, due_at timestamptz, created_at timestamptz
+)
+language plpgsql
+set search_path to pg_catalog, nexus, pg_temp
+set enable_seqscan to off
+set enable_indexscan to off
+set enable_bitmapscan to off
+set plan_cache_mode to force_generic_plan
+set jit to off
+as $$
+begin
+    -- A job whose callback never came is claimed to be told so, not to be sent: it begins no attempt.
+    return query
+    update nexus.delivery d set leased_until = now() + lease, leased_by = worker,
+        attempt = d.attempt + case when d.ctid = any (awaited) then 0 else 1 end
+    where d.tenant_id = $1 and d.ctid = any (places)
+    returning d.delivery_id, d.environment_id, d.kind, d.destination_id, d.job_id, d.domain_event_id, d.trace_id, d.attempt,
+              d.former_attempts, d.ordering_key, d.due_at, d.created_at;
+end;
+$$;
+comment on function nexus._lease(uuid, tid[], tid[], text, interval) is
+    'Leases deliveries that the transaction has locked, by where they are; those of jobs whose callback is awaited begin no attempt.';
+
+create function nexus._end_deliveries(tenant_id uuid, places tid[]) returns table (destination_id uuid, ordering_key uuid)
+language plpgsql
+set search_path to pg_catalog, nexus, pg_temp
+set enable_seqscan to off
+set enable_indexscan to off
+set enable_bitmapscan to off
+set plan_cache_mode to force_generic_plan
+set jit to off
+as $$
+begin
+    return query
+    delete from nexus.delivery d where d.tenant_id = $1 and d.ctid = any (places)
+    returning d.destination_id, d.ordering_key;
+end;
+$$;
+comment on function nexus._end_deliveries(uuid, tid[]) is 'Takes deliveries out of the queue that the transaction has locked, by where they are.';

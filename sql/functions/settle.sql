@@ -22,6 +22,7 @@ declare
     destinations uuid[];
     ordering_keys uuid[];
     settled integer;
+    places tid[];
 begin
     perform nexus._require_platform($1);
     -- A tenant that is being deleted gets no more rows; its delete waits for us, or we find it gone.
@@ -66,23 +67,17 @@ begin
           and d.leased_by = worker and d.attempt = r.attempt and r.outcome = any (goes_on);
     end if;
 
-    with held as (
-        select l.delivery_id
-        from (select unnest(delivery_ids) as delivery_id, unnest(attempts) as attempt, unnest(outcomes) as outcome
-              order by 1) r
-        cross join lateral (
-            select d.delivery_id from nexus.delivery d
-            where d.tenant_id = $1 and d.delivery_id = r.delivery_id and d.leased_by = worker and d.attempt = r.attempt
-            for update) l
-        where r.outcome <> all (goes_on)
-    ), gone as (
-        delete from nexus.delivery d
-        where d.tenant_id = $1 and d.delivery_id = any (array(select h.delivery_id from held h))
-        returning d.destination_id, d.ordering_key
-    )
+    select array_agg(l.place) into places
+    from (select unnest(delivery_ids) as delivery_id, unnest(attempts) as attempt, unnest(outcomes) as outcome
+          order by 1) r
+    cross join lateral (
+        select d.ctid as place from nexus.delivery d
+        where d.tenant_id = $1 and d.delivery_id = r.delivery_id and d.leased_by = worker and d.attempt = r.attempt
+        for update) l
+    where r.outcome <> all (goes_on);
     select count(*), array_agg(g.destination_id) filter (where g.ordering_key is not null),
            array_agg(g.ordering_key) filter (where g.ordering_key is not null)
-    into settled, destinations, ordering_keys from gone g;
+    into settled, destinations, ordering_keys from nexus._end_deliveries($1, places) g;
 
     if 'job' = any (kinds) then
         with moved as (

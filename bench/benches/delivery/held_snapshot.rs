@@ -40,6 +40,10 @@ pub async fn run() -> Result<()> {
         stop(gateway).await;
     }
     let count = values.len() * ROUND;
+    for (name, speeds) in [("with", &values), ("without", &references)] {
+        let speeds: Vec<String> = speeds.iter().map(|speed| format!("{speed:.0}")).collect();
+        println!("round by round, {name}: {}", speeds.join(" "));
+    }
     // What it comes to in the end is the figure, not what it was before anything had piled up.
     let later = |speeds: Vec<f64>| Samples::new(speeds.split_at(speeds.len() / 2).1.iter().copied());
     println!(

@@ -126,8 +126,14 @@ async fn ten_thousand_orders_of_one_mailbox_cost_the_last_batch_what_they_cost_t
 
 #[tokio::test]
 async fn a_tenant_that_came_after_the_last_analyze_costs_its_last_batch_what_it_cost_the_second() {
+    // What was never analyzed, the planner takes for ten pages; what was vacuumed while it was empty, for none.
+    tokio::join!(late_tenants("select 1"), late_tenants("vacuum analyze"));
+}
+
+async fn late_tenants(before: &str) {
     let database = SHARED.database();
     let client = database.admin().await;
+    client.batch_execute(before).await.unwrap();
     let flow = json!({ "kinds": ["sales_order"], "execution_url": "https://example.com/" });
     // New orders of customers who are known.
     let batch = |number: i64| -> Vec<Webhook> {
