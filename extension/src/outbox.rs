@@ -50,7 +50,6 @@ pub struct Delivery {
     /// The flow or the subscription.
     pub destination_id: Uuid,
     pub of: Of,
-    pub trace_id: String,
 }
 
 /// What a delivery carries.
@@ -115,11 +114,11 @@ const INSERT_EVENTS: &str = "
 
 const INSERT_DELIVERIES: &str = "
     insert into nexus.delivery (tenant_id, delivery_id, environment_id, kind, destination_id, job_id, domain_event_id,
-                                trace_id, ordering_key, ordering_version, due_at, created_at)
+                                ordering_key, ordering_version, due_at, created_at)
     select $1, r.*, now(), now()
     from (select unnest($2) as delivery_id, unnest($3) as environment_id, unnest($4) as kind, unnest($5) as destination_id,
-                 unnest($6) as job_id, unnest($7) as domain_event_id, unnest($8) as trace_id, unnest($9) as ordering_key,
-                 unnest($10) as ordering_version) r";
+                 unnest($6) as job_id, unnest($7) as domain_event_id, unnest($8) as ordering_key,
+                 unnest($9) as ordering_version) r";
 
 const EPOCH: &str = "select nexus._epoch()";
 
@@ -177,7 +176,6 @@ pub fn queue(client: &mut SpiClient<'_>, tenant_id: Uuid, deliveries: &[Delivery
         column(deliveries, |delivery| from_core(delivery.destination_id)),
         column(deliveries, |delivery| delivery.of.job().map(from_core)),
         column(deliveries, |delivery| delivery.of.domain_event().map(from_core)),
-        column(deliveries, |delivery| &*delivery.trace_id),
         column(deliveries, |delivery| delivery.of.place().map(|(entity_id, _)| from_core(entity_id))),
         column(deliveries, |delivery| delivery.of.place().map(|(_, version)| version)),
     ];
@@ -225,7 +223,6 @@ impl Subscription {
             environment_id: event.environment_id,
             destination_id: self.webhook_subscription_id,
             of: Of::DomainEvent(event.domain_event_id, place),
-            trace_id: event.trace_id.clone().into_owned(),
         }
     }
 }

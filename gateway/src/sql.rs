@@ -53,14 +53,13 @@ pub const IS_KNOWN_ASLEEP: &str = "select nexus.is_known_asleep()";
 /// Asks not to be rung for any more.
 pub const WAKE_UP: &str = "select nexus.wake_up()";
 
-/// Tenants with deliveries due, without those of $2, and the first delivery of each.
-pub const DUE_TENANTS: &str =
-    "select tenant_id, due_at, delivery_id from nexus.due_tenants($1, $2, $3, $4, $5)";
+/// Tenants with deliveries due, without those of $2.
+pub const DUE_TENANTS: &str = "select tenant_id from nexus.due_tenants($1, $2, $3, $4, $5, $6)";
 /// Leases some of a tenant's deliveries.
 pub const CLAIM: &str = "select delivery_id, environment_id, environment, kind, destination_id, attempt, former_attempts,
         is_ordered, trace_id, due_at, url, definition, destination_changed_at, rate_limit, job_id, is_callback_timeout, event_id, entity_kind, entity_id,
-        normalized_payload, domain_event_id, event_type, schema_version, entity_version, dedupe_key, changed, payload,
-        event_created_at, headers, retry, envelope
+        normalized_payload, domain_event_id, event_type, schema_version, entity_version, dedupe_key, changed,
+        nexus._json_text(payload) as payload, event_created_at, headers, retry, envelope
     from nexus.claim($1, $2, $3, make_interval(secs => $4), $5, $6, $7, $8, $9, $10)";
 /// Reports attempts.
 pub const SETTLE: &str = "select nexus.settle($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,

@@ -27,9 +27,9 @@ begin
                                        where r.tenant_id = $1 and r.birth_id = j.birth_id), j.normalized_payload)
     where j.tenant_id = $1 and j.job_id = $3;
     -- Attempts are numbered on, so that no callback token of a former attempt is good for a later one.
-    insert into nexus.delivery (tenant_id, delivery_id, environment_id, kind, destination_id, job_id, trace_id,
+    insert into nexus.delivery (tenant_id, delivery_id, environment_id, kind, destination_id, job_id,
                                 attempt, former_attempts, due_at, created_at)
-    values ($1, nexus.uuid_v7(), $2, 'job', job.flow_id, $3, job.trace_id, job.attempt, job.attempt, now(), now());
+    values ($1, nexus.uuid_v7(), $2, 'job', job.flow_id, $3, job.attempt, job.attempt, now(), now());
     perform nexus._audit($1, $2, 'job.retried', 'job', $3, jsonb_build_object('former_status', job.status));
 end;
 $$;

@@ -19,6 +19,7 @@ set search_path to pg_catalog, nexus, pg_temp
 set enable_seqscan to off
 set enable_hashjoin to off
 set enable_mergejoin to off
+set enable_bitmapscan to off
 set plan_cache_mode to force_generic_plan
 set jit to off
 as $$
@@ -131,7 +132,7 @@ begin
           and j.status in ('pending', 'retry', 'dispatched')
     )
     select d.delivery_id, d.environment_id, e.name, d.kind, d.destination_id, d.attempt, d.former_attempts,
-           d.ordering_key is not null, d.trace_id, d.due_at, d.created_at,
+           d.ordering_key is not null, coalesce(j.trace_id, v.trace_id), d.due_at, d.created_at,
            coalesce(f.definition ->> 'execution_url', case when s.status <> 'disabled' then s.url end), f.definition,
            coalesce(s.updated_at, f.updated_at), coalesce(s.rate_limit, (f.definition ->> 'rate_limit')::integer),
            j.job_id, coalesce(j.status = 'awaiting_callback', false), coalesce(j.event_id, v.event_id),
@@ -153,8 +154,8 @@ comment on function nexus.claim(uuid, text, integer, interval, integer, jsonb, j
 -- Rows of the queue that are locked are changed by their place. By id, the planner would read all of a tenant's: the queue is
 -- mostly empty when statistics are taken, so that one row is all it expects to find there.
 create function nexus._lease(tenant_id uuid, places tid[], awaited tid[], worker text, lease interval) returns table (
-    delivery_id uuid, environment_id uuid, kind text, destination_id uuid, job_id uuid, domain_event_id uuid, trace_id text,
-    attempt integer, former_attempts integer, ordering_key uuid, due_at timestamptz, created_at timestamptz
+    delivery_id uuid, environment_id uuid, kind text, destination_id uuid, job_id uuid, domain_event_id uuid, attempt integer,
+    former_attempts integer, ordering_key uuid, due_at timestamptz, created_at timestamptz
 )
 language plpgsql
 set search_path to pg_catalog, nexus, pg_temp
@@ -170,7 +171,7 @@ begin
     update nexus.delivery d set leased_until = now() + lease, leased_by = worker,
         attempt = d.attempt + case when d.ctid = any (awaited) then 0 else 1 end
     where d.tenant_id = $1 and d.ctid = any (places)
-    returning d.delivery_id, d.environment_id, d.kind, d.destination_id, d.job_id, d.domain_event_id, d.trace_id, d.attempt,
+    returning d.delivery_id, d.environment_id, d.kind, d.destination_id, d.job_id, d.domain_event_id, d.attempt,
               d.former_attempts, d.ordering_key, d.due_at, d.created_at;
 end;
 $$;

@@ -72,11 +72,11 @@ begin
         order by v.domain_event_id limit $3 + 1);
     -- The first is due when the page before has its last due; what is due already is not sent faster than the rate either.
     next_due_at := greatest(now(), ($2 ->> 'next_due_at')::timestamptz);
-    insert into nexus.delivery (tenant_id, delivery_id, environment_id, kind, destination_id, domain_event_id, trace_id,
+    insert into nexus.delivery (tenant_id, delivery_id, environment_id, kind, destination_id, domain_event_id,
                                 ordering_key, ordering_version, due_at, created_at)
-    select $1, nexus.uuid_v7(), o.environment_id, 'webhook', o.webhook_subscription_id, o.domain_event_id, o.trace_id,
+    select $1, nexus.uuid_v7(), o.environment_id, 'webhook', o.webhook_subscription_id, o.domain_event_id,
            o.ordering_key, o.ordering_version, next_due_at + make_interval(secs => (o.place - 1)::float8 / rate), now()
-    from (select v.environment_id, s.webhook_subscription_id, v.domain_event_id, v.trace_id,
+    from (select v.environment_id, s.webhook_subscription_id, v.domain_event_id,
                  case s.ordering when 'entity' then v.entity_id end as ordering_key,
                  case s.ordering when 'entity' then v.entity_version end as ordering_version,
                  row_number() over (order by v.domain_event_id, s.webhook_subscription_id) as place

@@ -32,7 +32,9 @@ begin
                jsonb_build_object('domain_event_id', v.domain_event_id, 'event_type', v.event_type,
                                   'entity_kind', v.entity_kind, 'entity_id', v.entity_id,
                                   'entity_version', v.entity_version, 'changed', v.changed)
-        from nexus.domain_event v where v.tenant_id = $1 and v.trace_id = $2
+        from (select v.* from event e join nexus.domain_event v on v.tenant_id = $1 and v.event_id = e.event_id
+              union all
+              select v.* from nexus.domain_event v where v.tenant_id = $1 and v.event_id is null and v.trace_id = $2) v
         union all
         select j.created_at, 6, 'create', 'queued',
                jsonb_build_object('job_id', j.job_id, 'flow_id', j.flow_id, 'entity_kind', j.entity_kind, 'entity_id', j.entity_id)

@@ -38,7 +38,9 @@ comment on column nexus.domain_event.dedupe_key is 'The same for the same change
 comment on column nexus.domain_event.event_id is 'The inbound event that caused it.';
 create index domain_event_position_idx on nexus.domain_event (tenant_id, epoch, xact_id, domain_event_id);
 create index domain_event_entity_id_idx on nexus.domain_event (entity_id, entity_version) where entity_id is not null;
-create index domain_event_trace_id_idx on nexus.domain_event (tenant_id, trace_id);
+-- Of a trace: by the inbound event, which has it, and only what none caused by the trace itself. Ids of events rise.
+create index domain_event_event_id_idx on nexus.domain_event (event_id) where event_id is not null;
+create index domain_event_trace_id_idx on nexus.domain_event (tenant_id, trace_id) where event_id is null;
 
 create table nexus.job (
     tenant_id          uuid not null,
@@ -80,7 +82,6 @@ create table nexus.delivery (
     destination_id   uuid not null,
     job_id           uuid,
     domain_event_id  uuid,
-    trace_id         text not null,
     attempt          integer not null default 0,
     former_attempts  integer not null default 0,
     ordering_key     uuid,
@@ -95,7 +96,7 @@ create table nexus.delivery (
       or (kind = 'webhook' and domain_event_id is not null and job_id is null)),
     constraint delivery_lease_whole check ((leased_until is null) = (leased_by is null))
 ) with (fillfactor = 42); -- Room for each row's lease beside it, also while an open snapshot lets nothing be removed.
-comment on table nexus.delivery is 'The queue: only live work. A row goes when its delivery has ended.';
+comment on table nexus.delivery is 'The queue: only live work. A row goes when its delivery has ended. What it carries, and in which trace, its job or domain event says.';
 comment on column nexus.delivery.destination_id is 'The flow (job) or the webhook subscription it is for.';
 comment on column nexus.delivery.ordering_key is 'The entity within which the deliveries to a destination go out one after the other; null: in no order.';
 comment on column nexus.delivery.ordering_version is 'Its place among them: the version of the entity that it tells of.';
@@ -104,7 +105,6 @@ comment on column nexus.delivery.due_at is
 comment on column nexus.delivery.attempt is 'Attempts begun so far; of a job that was retried by hand, also those of its deliveries before.';
 comment on column nexus.delivery.former_attempts is 'Attempts of the deliveries before: the retry policy does not count them.';
 comment on column nexus.delivery.leased_until is 'Until then a dispatcher works on it; afterwards any may take it. Not indexed: a claim stays a HOT update.';
-create index delivery_due_at_idx on nexus.delivery (tenant_id, due_at, delivery_id);
 create index delivery_destination_id_idx on nexus.delivery (tenant_id, destination_id, due_at, delivery_id);
 create index delivery_ordering_key_idx on nexus.delivery
     (tenant_id, destination_id, ordering_key, ordering_version, domain_event_id, delivery_id) where ordering_key is not null;

@@ -27,10 +27,10 @@ const QUEUE: &str = "
         select (jsonb_populate_record(j, jsonb_build_object(
             'job_id', gen_random_uuid(), 'status', 'pending', 'attempt', 0, 'finished_at', null, 'result', null))).*
         from nexus.job j, generate_series(1, $2) where j.tenant_id = $1
-        returning tenant_id, job_id, environment_id, flow_id, trace_id
+        returning tenant_id, job_id, environment_id, flow_id
     )
-    insert into nexus.delivery (tenant_id, delivery_id, environment_id, kind, destination_id, job_id, trace_id, due_at, created_at)
-    select q.tenant_id, gen_random_uuid(), q.environment_id, 'job', q.flow_id, q.job_id, q.trace_id, now(), now() from queued q";
+    insert into nexus.delivery (tenant_id, delivery_id, environment_id, kind, destination_id, job_id, due_at, created_at)
+    select q.tenant_id, gen_random_uuid(), q.environment_id, 'job', q.flow_id, q.job_id, now(), now() from queued q";
 
 pub async fn run() -> Result<()> {
     let cluster = cluster("fairness");

@@ -68,7 +68,9 @@ insert into bench.source values
     ('event', 'bench.batch_of(t.trace_id)', 'nexus.event t'),
     ('domain_event', 'bench.batch_of(t.trace_id)', 'nexus.domain_event t'),
     ('job', 'bench.batch_of(t.trace_id)', 'nexus.job t'),
-    ('delivery', 'bench.batch_of(t.trace_id)', 'nexus.delivery t'),
+    ('delivery', 'bench.batch_of(coalesce(j.trace_id, d.trace_id))',
+     'nexus.delivery t left join nexus.job j using (tenant_id, job_id)
+      left join nexus.domain_event d on d.tenant_id = t.tenant_id and d.domain_event_id = t.domain_event_id'),
     ('activity_log', 'bench.batch_of(t.trace_id)', 'nexus.activity_log t'),
     ('idempotency_key', 'bench.batch_of(e.trace_id)', 'nexus.idempotency_key t join nexus.event e using (tenant_id, event_id)'),
     ('source_record', 'bench.batch_of(e.trace_id)', 'nexus.source_record t join nexus.event e using (tenant_id, event_id)'),

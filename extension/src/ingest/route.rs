@@ -142,7 +142,6 @@ impl<'a> Job<'a> {
             environment_id: self.environment_id,
             destination_id: self.flow_id,
             of: Of::Job(self.job_id),
-            trace_id: self.request.trace.trace_id.clone(),
         }
     }
 }

@@ -1,7 +1,6 @@
 //! A look at the queue: who has work that is due, and as much of it as there is room for.
 
 use super::claim::{self, Claimed};
-use super::places::Place;
 use super::{Dispatcher, Found};
 use crate::error::Error;
 use crate::sql;
@@ -54,23 +53,22 @@ impl Dispatcher {
 
     /// Tenants with deliveries due, `most` at a time; and whether these are all.
     async fn due_tenants(&self, most: usize, without: &[Uuid]) -> Result<(Vec<Uuid>, bool), Error> {
-        let (began, known) = (Instant::now(), self.places().tenants());
+        let (began, known) = (Instant::now(), self.places().all());
         let parameters = &[
             (&i32::try_from(most).unwrap_or(i32::MAX) as _, Type::INT4),
             (&without as _, Type::UUID_ARRAY),
-            (&known.ids as _, Type::UUID_ARRAY),
+            (&known.tenants as _, Type::UUID_ARRAY),
+            (&known.destinations as _, Type::UUID_ARRAY),
             (&known.since as _, Type::TIMESTAMPTZ_ARRAY),
             (&known.after as _, Type::UUID_ARRAY),
         ];
         let rows = self.database.rows(sql::DUE_TENANTS, parameters).await?;
-        let read = |row: &Row| {
-            let place = Place { due_at: row.try_get(1)?, delivery_id: row.try_get(2)? };
-            Ok::<_, tokio_postgres::Error>((row.try_get(0)?, place))
-        };
-        let due: Vec<(Uuid, Place)> = rows.iter().map(read).collect::<Result<_, _>>()?;
-        let (are_all, now) = (due.len() < most, Instant::now());
-        self.places().found(&known, &due, are_all, now - began, now.into_std());
-        Ok((due.into_iter().map(|(tenant_id, _)| tenant_id).collect(), are_all))
+        let due: Vec<Uuid> = rows.iter().map(|row: &Row| row.try_get(0)).collect::<Result<_, _>>()?;
+        let are_all = due.len() < most;
+        let had_nothing =
+            |tenant_id: &Uuid| are_all && !due.contains(tenant_id) && !without.contains(tenant_id);
+        self.places().looked(&known, had_nothing, began.elapsed());
+        Ok((due, are_all))
     }
 
     async fn claim(&self, tenant_id: Uuid, slots: usize) -> Result<Vec<Claimed>, Error> {
@@ -78,7 +76,7 @@ impl Dispatcher {
         let lease = self.lease.as_secs_f64();
         let began = Instant::now();
         let room = self.desk().room(tenant_id, began.into_std());
-        let known = self.places().destinations(tenant_id);
+        let known = self.places().of(tenant_id);
         let (deliveries, as_of) = (Json(room.deliveries), Json(room.as_of));
         let parameters = &[
             (&tenant_id as _, Type::UUID),
@@ -88,7 +86,7 @@ impl Dispatcher {
             (&self.per_destination as _, Type::INT4),
             (&deliveries as _, Type::JSONB),
             (&as_of as _, Type::JSONB),
-            (&known.ids as _, Type::UUID_ARRAY),
+            (&known.destinations as _, Type::UUID_ARRAY),
             (&known.since as _, Type::TIMESTAMPTZ_ARRAY),
             (&known.after as _, Type::UUID_ARRAY),
         ];

@@ -5,7 +5,8 @@
 //! late appears, it begins as seldom as it is dear: at most [`SHARE`] of the time goes into it.
 
 use jiff::Timestamp;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
@@ -13,8 +14,8 @@ use uuid::Uuid;
 const SHARE: u32 = 50;
 /// However dear it is, it is not put off for longer.
 const LONGEST: Duration = Duration::from_secs(10);
-/// So many tenants, and destinations of each, are kept: a look asks for all of them.
-const MOST: usize = 200;
+/// So many destinations are kept: a look asks for all of them.
+const MOST: usize = 500;
 /// For how long one is kept of which nothing came.
 const MEMORY: Duration = Duration::from_secs(600);
 
@@ -28,17 +29,30 @@ pub struct Place {
 /// Before all of them.
 const BEGINNING: Place = Place { due_at: Timestamp::UNIX_EPOCH, delivery_id: Uuid::nil() };
 
-/// What is known, as `nexus.due_tenants` and `nexus.claim` take it.
+/// What is known, as `nexus.due_tenants` takes it, and of one tenant `nexus.claim`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Known {
-    /// Tenants, or destinations, in the order of their ids.
-    pub ids: Vec<Uuid>,
+    /// In their order, and then in that of the destinations.
+    pub tenants: Vec<Uuid>,
+    pub destinations: Vec<Uuid>,
     /// The places to begin at.
     pub since: Vec<Timestamp>,
     pub after: Vec<Uuid>,
 }
 
 impl Known {
+    fn of<'a>(marks: impl Iterator<Item = (&'a (Uuid, Uuid), &'a Mark)>) -> Self {
+        let mut known = Self::default();
+        for ((tenant_id, destination_id), mark) in marks {
+            let place = if mark.is_anew { BEGINNING } else { mark.place };
+            known.tenants.push(*tenant_id);
+            known.destinations.push(*destination_id);
+            known.since.push(place.due_at);
+            known.after.push(place.delivery_id);
+        }
+        known
+    }
+
     fn begins_anew(&self) -> bool {
         self.since.contains(&BEGINNING.due_at)
     }
@@ -52,51 +66,10 @@ struct Mark {
     found_at: Instant,
 }
 
-#[derive(Debug, Default)]
-struct Marks(BTreeMap<Uuid, Mark>);
-
-impl Marks {
-    fn known(&self) -> Known {
-        let place = |mark: &Mark| if mark.is_anew { BEGINNING } else { mark.place };
-        Known {
-            ids: self.0.keys().copied().collect(),
-            since: self.0.values().map(|mark| place(mark).due_at).collect(),
-            after: self.0.values().map(|mark| place(mark).delivery_id).collect(),
-        }
-    }
-
-    fn found(&mut self, id: Uuid, place: Place, now: Instant) {
-        self.0.insert(id, Mark { place, is_anew: false, found_at: now });
-    }
-
-    fn found_nothing(&mut self, id: Uuid) {
-        if let Some(mark) = self.0.get_mut(&id) {
-            mark.is_anew = false;
-        }
-    }
-
-    fn begin_anew(&mut self) {
-        self.0.values_mut().for_each(|mark| mark.is_anew = true);
-    }
-
-    fn forget_old(&mut self, now: Instant) {
-        self.0.retain(|_, mark| now.saturating_duration_since(mark.found_at) < MEMORY);
-        if let Some(too_many) = self.0.len().checked_sub(MOST) {
-            let mut times: Vec<Instant> = self.0.values().map(|mark| mark.found_at).collect();
-            times.sort_unstable();
-            let oldest: Vec<Instant> = times.into_iter().take(too_many).collect();
-            if let Some(last) = oldest.last() {
-                self.0.retain(|_, mark| mark.found_at > *last);
-            }
-        }
-    }
-}
-
-/// How far a worker has got, by tenant and by destination.
+/// How far a worker has got, by tenant and destination.
 #[derive(Debug)]
 pub struct Places {
-    tenants: Marks,
-    destinations: HashMap<Uuid, Marks>,
+    marks: BTreeMap<(Uuid, Uuid), Mark>,
     began_anew_at: Instant,
     /// What looks from the beginning have taken since then.
     spent: Duration,
@@ -105,12 +78,7 @@ pub struct Places {
 impl Places {
     /// One that has got nowhere.
     pub fn new(now: Instant) -> Self {
-        Self {
-            tenants: Marks::default(),
-            destinations: HashMap::new(),
-            began_anew_at: now,
-            spent: Duration::ZERO,
-        }
+        Self { marks: BTreeMap::new(), began_anew_at: now, spent: Duration::ZERO }
     }
 
     /// Before a look: whether it is time to begin at the beginning again.
@@ -119,50 +87,32 @@ impl Places {
             return;
         }
         (self.began_anew_at, self.spent) = (now, Duration::ZERO);
-        self.tenants.forget_old(now);
-        self.tenants.begin_anew();
-        self.destinations.retain(|tenant_id, _| self.tenants.0.contains_key(tenant_id));
-        for marks in self.destinations.values_mut() {
-            marks.forget_old(now);
-            marks.begin_anew();
-        }
+        self.forget_old(now);
+        self.marks.values_mut().for_each(|mark| mark.is_anew = true);
     }
 
     /// A tenant's deliveries are due again that were before.
     pub fn begin_anew(&mut self, tenant_id: Uuid) {
-        if let Some(mark) = self.tenants.0.get_mut(&tenant_id) {
-            mark.is_anew = true;
-        }
-        if let Some(marks) = self.destinations.get_mut(&tenant_id) {
-            marks.begin_anew();
-        }
+        self.marks.range_mut(all_of(tenant_id)).for_each(|(_, mark)| mark.is_anew = true);
     }
 
     /// Where to look for tenants.
-    pub fn tenants(&self) -> Known {
-        self.tenants.known()
+    pub fn all(&self) -> Known {
+        Known::of(self.marks.iter())
     }
 
     /// Where to look for a tenant's deliveries.
-    pub fn destinations(&self, tenant_id: Uuid) -> Known {
-        self.destinations.get(&tenant_id).map(Marks::known).unwrap_or_default()
+    pub fn of(&self, tenant_id: Uuid) -> Known {
+        Known::of(self.marks.range(all_of(tenant_id)))
     }
 
-    /// What a look for tenants came to: the first due delivery of each, and whether these are all.
-    pub fn found(
-        &mut self,
-        known: &Known,
-        due: &[(Uuid, Place)],
-        are_all: bool,
-        took: Duration,
-        now: Instant,
-    ) {
+    /// What a look for tenants took, and which of those known had nothing.
+    pub fn looked(&mut self, known: &Known, had_nothing: impl Fn(&Uuid) -> bool, took: Duration) {
         self.spend(known, took);
-        if are_all {
-            known.ids.iter().for_each(|tenant_id| self.tenants.found_nothing(*tenant_id));
-        }
-        for (tenant_id, place) in due {
-            self.tenants.found(*tenant_id, *place, now);
+        for (tenant_id, destination_id) in known.tenants.iter().zip(&known.destinations) {
+            if had_nothing(tenant_id) {
+                self.pass(*tenant_id, *destination_id);
+            }
         }
     }
 
@@ -183,13 +133,30 @@ impl Places {
             let so_far = furthest.entry(destination_id).or_insert(place);
             *so_far = place.max(*so_far);
         }
-        if furthest.is_empty() && known.ids.is_empty() {
-            return;
+        for destination_id in known.destinations.iter().filter(|id| is_passed(id)) {
+            self.pass(tenant_id, *destination_id);
         }
-        let marks = self.destinations.entry(tenant_id).or_default();
-        known.ids.iter().filter(|id| is_passed(id)).for_each(|id| marks.found_nothing(*id));
         for (destination_id, place) in furthest {
-            marks.found(destination_id, place, now);
+            self.marks.insert((tenant_id, destination_id), Mark { place, is_anew: false, found_at: now });
+        }
+    }
+
+    /// There is nothing at the beginning: it goes on where it was.
+    fn pass(&mut self, tenant_id: Uuid, destination_id: Uuid) {
+        if let Some(mark) = self.marks.get_mut(&(tenant_id, destination_id)) {
+            mark.is_anew = false;
+        }
+    }
+
+    fn forget_old(&mut self, now: Instant) {
+        self.marks.retain(|_, mark| now.saturating_duration_since(mark.found_at) < MEMORY);
+        if let Some(too_many) = self.marks.len().checked_sub(MOST) {
+            let mut times: Vec<Instant> = self.marks.values().map(|mark| mark.found_at).collect();
+            times.sort_unstable();
+            let oldest: Vec<Instant> = times.into_iter().take(too_many).collect();
+            if let Some(last) = oldest.last() {
+                self.marks.retain(|_, mark| mark.found_at > *last);
+            }
         }
     }
 
@@ -200,11 +167,17 @@ impl Places {
     }
 }
 
+/// The destinations of a tenant.
+fn all_of(tenant_id: Uuid) -> RangeInclusive<(Uuid, Uuid)> {
+    (tenant_id, Uuid::nil())..=(tenant_id, Uuid::max())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const TENANT: Uuid = Uuid::from_u128(1);
+    const TENANT: Uuid = Uuid::from_u128(7);
+    const OTHER: Uuid = Uuid::from_u128(8);
     const SOME: Duration = Duration::from_millis(1);
 
     fn place(second: i64) -> Place {
@@ -216,10 +189,10 @@ mod tests {
         Uuid::from_u128(n)
     }
 
-    /// Claims these of the tenant, where there is room for all.
-    fn claim(places: &mut Places, taken: &[(Uuid, Place)], now: Instant) {
-        let known = places.destinations(TENANT);
-        places.claimed(TENANT, &known, taken.iter().copied(), |_| true, SOME, now);
+    /// Claims these of a tenant, where there is room for all.
+    fn claim(places: &mut Places, tenant_id: Uuid, taken: &[(Uuid, Place)], now: Instant) {
+        let known = places.of(tenant_id);
+        places.claimed(tenant_id, &known, taken.iter().copied(), |_| true, SOME, now);
     }
 
     fn since(known: &Known) -> Vec<i64> {
@@ -230,56 +203,54 @@ mod tests {
     fn a_look_begins_where_the_last_has_got_to() {
         let now = Instant::now();
         let mut places = Places::new(now);
-        assert_eq!((places.tenants(), places.destinations(TENANT)), Default::default());
-        places.found(&Known::default(), &[(TENANT, place(5))], true, SOME, now);
+        assert_eq!((places.all(), places.of(TENANT)), Default::default());
         let (first, second) = (destination(2), destination(1));
-        claim(
-            &mut places,
-            &[(first, place(5)), (first, place(7)), (second, place(6)), (first, place(6))],
-            now,
-        );
-        assert_eq!(since(&places.tenants()), [5]);
-        let known = places.destinations(TENANT);
+        let taken = [(first, place(5)), (first, place(7)), (second, place(6)), (first, place(6))];
+        claim(&mut places, TENANT, &taken, now);
+        claim(&mut places, OTHER, &[(first, place(4))], now);
+        let known = places.of(TENANT);
         assert_eq!(
-            (known.ids, known.after),
+            (known.destinations, known.after),
             (vec![second, first], vec![place(6).delivery_id, place(7).delivery_id])
         );
+        let all = places.all();
+        assert_eq!((since(&all), all.tenants), (vec![6, 7, 4], vec![TENANT, TENANT, OTHER]));
     }
 
     #[test]
     fn from_the_beginning_as_seldom_as_it_is_dear() {
         let mut now = Instant::now();
         let mut places = Places::new(now);
-        places.found(&Known::default(), &[(TENANT, place(5))], true, SOME, now);
+        claim(&mut places, TENANT, &[(destination(1), place(5))], now);
         now += SOME;
         places.begin(now);
-        assert_eq!(since(&places.tenants()), [0], "nothing has been spent");
-        places.found(&places.tenants(), &[(TENANT, place(6))], true, SOME, now);
+        assert_eq!(since(&places.all()), [0], "nothing has been spent");
+        claim(&mut places, TENANT, &[(destination(1), place(6))], now);
         places.begin(now + SOME * (SHARE - 1));
-        assert_eq!(since(&places.tenants()), [6]);
+        assert_eq!(since(&places.all()), [6]);
         places.begin(now + SOME * SHARE);
-        assert_eq!(since(&places.tenants()), [0]);
-        places.found(&places.tenants(), &[(TENANT, place(6))], true, LONGEST, now);
+        assert_eq!(since(&places.all()), [0]);
+        places.looked(&places.all(), |_| true, LONGEST);
         places.begin(now + SOME * SHARE + LONGEST);
-        assert_eq!(since(&places.tenants()), [0], "and no seldomer than that");
+        assert_eq!(since(&places.all()), [0], "and no seldomer than that");
     }
 
     #[test]
     fn where_there_is_nothing_at_the_beginning_it_goes_on() {
         let now = Instant::now();
         let mut places = Places::new(now);
-        places.found(&Known::default(), &[(TENANT, place(5))], true, SOME, now);
         let (idle, full) = (destination(1), destination(2));
-        claim(&mut places, &[(idle, place(5)), (full, place(6))], now);
+        claim(&mut places, TENANT, &[(idle, place(5)), (full, place(6))], now);
+        claim(&mut places, OTHER, &[(idle, place(4))], now);
         places.begin_anew(TENANT);
-        assert_eq!((since(&places.tenants()), since(&places.destinations(TENANT))), (vec![0], vec![0, 0]));
-        let known = places.destinations(TENANT);
+        assert_eq!(since(&places.all()), [0, 0, 4], "the other tenant's are as they were");
+        let known = places.of(TENANT);
         places.claimed(TENANT, &known, std::iter::empty(), |id| *id == idle, SOME, now);
-        assert_eq!(since(&places.destinations(TENANT)), [5, 0], "the full one was not looked at");
-        places.found(&places.tenants(), &[], false, SOME, now);
-        assert_eq!(since(&places.tenants()), [0], "there may have been more");
-        places.found(&places.tenants(), &[], true, SOME, now);
-        assert_eq!(since(&places.tenants()), [5]);
+        assert_eq!(since(&places.of(TENANT)), [5, 0], "the full one was not looked at");
+        places.looked(&places.all(), |tenant_id| *tenant_id == OTHER, SOME);
+        assert_eq!(since(&places.of(TENANT)), [5, 0], "it had something");
+        places.looked(&places.all(), |tenant_id| *tenant_id == TENANT, SOME);
+        assert_eq!(since(&places.of(TENANT)), [5, 6]);
     }
 
     #[test]
@@ -288,12 +259,12 @@ mod tests {
         let mut places = Places::new(now);
         for n in 1..=MOST as u128 + 50 {
             now += SOME;
-            places.found(&Known::default(), &[(Uuid::from_u128(n), place(5))], true, SOME, now);
+            claim(&mut places, Uuid::from_u128(n), &[(destination(1), place(5))], now);
         }
         places.begin(now);
-        assert_eq!(places.tenants().ids.first(), Some(&Uuid::from_u128(51)), "the newest are kept");
-        assert_eq!(places.tenants().ids.len(), MOST);
+        assert_eq!(places.all().tenants.first(), Some(&Uuid::from_u128(51)), "the newest are kept");
+        assert_eq!(places.all().tenants.len(), MOST);
         places.begin(now + MEMORY);
-        assert_eq!(places.tenants(), Known::default());
+        assert_eq!(places.all(), Known::default());
     }
 }

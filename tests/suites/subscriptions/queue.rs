@@ -56,8 +56,8 @@ impl Queue {
     /// Queues so many deliveries for a destination, due for an hour.
     async fn fill(&self, destination_id: Uuid, count: i32) {
         let sql = "insert into nexus.delivery (tenant_id, delivery_id, environment_id, kind, destination_id, domain_event_id,
-                                               trace_id, due_at, created_at)
-            select $1, gen_random_uuid(), $2, 'webhook', $3, gen_random_uuid(), 't',
+                                               due_at, created_at)
+            select $1, gen_random_uuid(), $2, 'webhook', $3, gen_random_uuid(),
                    now() - interval '1 hour' + n * interval '1 ms', now()
             from generate_series(1, $4::integer) n";
         let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
@@ -88,7 +88,7 @@ impl Queue {
     /// Ends what is claimed.
     async fn settle(&self) {
         let held = "select jsonb_agg(to_jsonb(d) || jsonb_build_object('log_id', nexus.uuid_v7(), 'outcome', 'succeeded',
-                                                                       'attempted_at', now()))
+                                                                       'trace_id', 'a', 'attempted_at', now()))
             from nexus.delivery d where d.tenant_id = $1 and d.leased_by = 'suite'";
         let held: Value = self.admin.query_one(held, &[&self.tenant.tenant_id]).await.unwrap().get(0);
         let sql = "select nexus.settle($1, 'suite', $2)";
@@ -183,13 +183,17 @@ async fn a_claim_begins_where_the_worker_has_got_to() {
 async fn tenants_are_found_that_the_worker_does_not_know() {
     let database = SHARED.database();
     let (first, second) = (Queue::of(&database).await, Queue::of(&database).await);
+    let mut destinations = Vec::new();
     for queue in [&first, &second] {
-        queue.fill(queue.subscription(json!({})).await, 2).await;
+        let id = queue.subscription(json!({})).await;
+        queue.fill(id, 2).await;
+        destinations.push((queue.tenant.tenant_id, id));
     }
     let due = async |known: &[Uuid], since: &[SystemTime]| -> Vec<Uuid> {
-        let sql = "select tenant_id, due_at, delivery_id from nexus.due_tenants(10, '{}', $1, $2, $3)";
-        let after = vec![Uuid::nil(); known.len()];
-        let rows = first.admin.query(sql, &[&known, &since, &after]).await.unwrap();
+        let sql = "select tenant_id from nexus.due_tenants(10, '{}', $1, $2, $3, $4)";
+        let of = |tenant_id| destinations.iter().find(|(of, _)| of == tenant_id).map(|(_, id)| *id);
+        let (ids, after): (Vec<_>, _) = (known.iter().map(of).collect(), vec![Uuid::nil(); known.len()]);
+        let rows = first.admin.query(sql, &[&known, &ids, &since, &after]).await.unwrap();
         rows.iter().map(|row| row.get(0)).collect()
     };
     let (one, other) = (first.tenant.tenant_id, second.tenant.tenant_id);
@@ -210,8 +214,8 @@ async fn what_is_due_before_where_the_worker_has_got_to_is_found() {
     super::order(&site).await;
     sink.wait_for("/webhooks", 1).await;
     let again = "insert into nexus.delivery (tenant_id, delivery_id, environment_id, kind, destination_id, domain_event_id,
-                                             trace_id, due_at, created_at)
-        select $1, gen_random_uuid(), e.environment_id, 'webhook', $2, e.domain_event_id, e.trace_id, now() - interval '1 hour', now()
+                                             due_at, created_at)
+        select $1, gen_random_uuid(), e.environment_id, 'webhook', $2, e.domain_event_id, now() - interval '1 hour', now()
         from nexus.domain_event e where e.tenant_id = $1 and e.event_type = 'order.created'";
     site.admin.execute(again, &[&site.tenant.tenant_id, &id]).await.unwrap();
     sink.wait_for("/webhooks", 2).await;
@@ -233,9 +237,9 @@ async fn a_long_queue_of_one_entity_hides_no_other() {
     let (long, other) = (Uuid::now_v7(), Uuid::now_v7());
     queue.emit(long, 1..=5).await;
     // As many as a page of the claim's look is not enough for.
-    let more = "insert into nexus.delivery (tenant_id, delivery_id, environment_id, kind, destination_id, domain_event_id, trace_id,
+    let more = "insert into nexus.delivery (tenant_id, delivery_id, environment_id, kind, destination_id, domain_event_id,
                                             ordering_key, ordering_version, due_at, created_at)
-        select d.tenant_id, gen_random_uuid(), d.environment_id, d.kind, d.destination_id, d.domain_event_id, d.trace_id,
+        select d.tenant_id, gen_random_uuid(), d.environment_id, d.kind, d.destination_id, d.domain_event_id,
                d.ordering_key, 5 + n, d.due_at, d.created_at
         from nexus.delivery d cross join generate_series(1, 500) n where d.tenant_id = $1 and d.ordering_version = 5";
     queue.admin.execute(more, &[&queue.tenant.tenant_id]).await.unwrap();
