@@ -30,6 +30,11 @@ impl Jsonb {
         &self.0
     }
 
+    /// As text, without blanks.
+    pub fn text(&self) -> Result<String> {
+        nexus_jsonb::to_text(&self.0).map_err(internal)
+    }
+
     /// Reads it.
     pub fn read<'de, T: Deserialize<'de>>(&'de self) -> Result<T> {
         nexus_jsonb::from_slice(&self.0).map_err(internal)

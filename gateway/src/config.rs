@@ -305,7 +305,7 @@ impl Given {
                 self.ingest_connections.unwrap_or_else(own_cores),
             )?,
             pool_size: at_least_one("NEXUS_POOL_SIZE", self.pool_size.unwrap_or(8))?,
-            dispatch_slots: at_least_one("NEXUS_DISPATCH_SLOTS", self.dispatch_slots.unwrap_or(256))?,
+            dispatch_slots: at_least_one("NEXUS_DISPATCH_SLOTS", self.dispatch_slots.unwrap_or(512))?,
             destination_slots: at_least_one("NEXUS_DESTINATION_SLOTS", self.destination_slots.unwrap_or(16))?,
             streams_per_tenant: self.streams_per_tenant.unwrap_or(100),
             stream_heartbeat: some_seconds(

@@ -2,7 +2,7 @@
 //!
 //! [`to_vec`] writes what PostgreSQL itself makes of the same document's text, byte for byte, so that equality, hashes
 //! and indexes see no difference; [`from_slice`] reads it. Neither goes by text, which PostgreSQL would parse, sort and
-//! convert, and print again. The format is that of versions 15 to 18 (`src/include/utils/jsonb.h`); it cannot change
+//! convert, and print again. Where text is what is wanted, [`to_text`] prints it. The format is that of versions 15 to 18 (`src/include/utils/jsonb.h`); it cannot change
 //! without pg_upgrade losing the tables of others.
 //!
 //! A document is a container: a word that says what it is and how many members it has, a word for each member (of an
@@ -13,9 +13,11 @@ mod number;
 mod read;
 mod serialize;
 mod tape;
+mod text;
 
 pub use read::from_slice;
 pub use serialize::to_vec;
+pub use text::to_text;
 
 /// Why a document cannot be written or read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -12,18 +12,12 @@ type Result<T, E = Error> = std::result::Result<T, E>;
 /// Reads a document as PostgreSQL stores it, without the length that a row puts before it. Numbers come as PostgreSQL
 /// prints them, to their last zero. Strings can be borrowed.
 pub fn from_slice<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T> {
-    let root = Members::of(bytes, 0)?;
-    let root = match root.kind {
-        container::OBJECT => Value::Object(root),
-        _ if root.is_scalar => root.value(0, 0)?.0,
-        _ => Value::Array(root),
-    };
-    T::deserialize(root)
+    T::deserialize(Value::of(bytes)?)
 }
 
 /// What a container contains.
 #[derive(Clone, Copy)]
-struct Members<'de> {
+pub(crate) struct Members<'de> {
     kind: u32,
     is_scalar: bool,
     /// Of an object the members, each with two words.
@@ -33,7 +27,7 @@ struct Members<'de> {
     level: usize,
 }
 
-enum Value<'de> {
+pub(crate) enum Value<'de> {
     Null,
     Boolean(bool),
     String(&'de str),
@@ -112,22 +106,32 @@ impl<'de> Members<'de> {
 }
 
 /// An array's elements.
-struct Elements<'de> {
+pub(crate) struct Elements<'de> {
     members: Members<'de>,
     place: usize,
     start: usize,
+}
+
+impl<'de> Elements<'de> {
+    pub(crate) fn of(members: Members<'de>) -> Self {
+        Self { members, place: 0, start: 0 }
+    }
+
+    pub(crate) fn next(&mut self) -> Result<Option<Value<'de>>> {
+        if self.place == self.members.count {
+            return Ok(None);
+        }
+        let (value, end) = self.members.value(self.place, self.start)?;
+        (self.place, self.start) = (self.place + 1, end);
+        Ok(Some(value))
+    }
 }
 
 impl<'de> de::SeqAccess<'de> for Elements<'de> {
     type Error = Error;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>> {
-        if self.place == self.members.count {
-            return Ok(None);
-        }
-        let (value, end) = self.members.value(self.place, self.start)?;
-        (self.place, self.start) = (self.place + 1, end);
-        seed.deserialize(value).map(Some)
+        self.next()?.map(|value| seed.deserialize(value)).transpose()
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -136,7 +140,7 @@ impl<'de> de::SeqAccess<'de> for Elements<'de> {
 }
 
 /// An object's keys and values: two lists, read in step.
-struct Pairs<'de> {
+pub(crate) struct Pairs<'de> {
     members: Members<'de>,
     place: usize,
     key_start: usize,
@@ -144,15 +148,11 @@ struct Pairs<'de> {
 }
 
 impl<'de> Pairs<'de> {
-    fn of(members: Members<'de>) -> Self {
+    pub(crate) fn of(members: Members<'de>) -> Self {
         Self { place: 0, key_start: 0, value_start: members.start(members.count), members }
     }
-}
 
-impl<'de> de::MapAccess<'de> for Pairs<'de> {
-    type Error = Error;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>> {
+    pub(crate) fn next_key(&mut self) -> Result<Option<&'de str>> {
         if self.place == self.members.count {
             return Ok(None);
         }
@@ -160,13 +160,25 @@ impl<'de> de::MapAccess<'de> for Pairs<'de> {
             return Err(Error::Malformed("an object's key"));
         };
         self.key_start = end;
-        seed.deserialize(BorrowedStrDeserializer::new(key)).map(Some)
+        Ok(Some(key))
+    }
+
+    pub(crate) fn next_value(&mut self) -> Result<Value<'de>> {
+        let (value, end) = self.members.value(self.members.count + self.place, self.value_start)?;
+        (self.place, self.value_start) = (self.place + 1, end);
+        Ok(value)
+    }
+}
+
+impl<'de> de::MapAccess<'de> for Pairs<'de> {
+    type Error = Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>> {
+        self.next_key()?.map(|key| seed.deserialize(BorrowedStrDeserializer::new(key))).transpose()
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value> {
-        let (value, end) = self.members.value(self.members.count + self.place, self.value_start)?;
-        (self.place, self.value_start) = (self.place + 1, end);
-        seed.deserialize(value)
+        seed.deserialize(self.next_value()?)
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -193,6 +205,15 @@ impl<'de> de::MapAccess<'de> for Digits {
 }
 
 impl<'de> Value<'de> {
+    pub(crate) fn of(bytes: &'de [u8]) -> Result<Self> {
+        let root = Members::of(bytes, 0)?;
+        match root.kind {
+            container::OBJECT => Ok(Value::Object(root)),
+            _ if root.is_scalar => Ok(root.value(0, 0)?.0),
+            _ => Ok(Value::Array(root)),
+        }
+    }
+
     fn float<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self {
             Self::Number(number) => match number.text().parse() {
@@ -223,7 +244,7 @@ impl<'de> de::Deserializer<'de> for Value<'de> {
                 }
                 visitor.visit_map(Digits(Some(number.text())))
             }
-            Self::Array(members) => visitor.visit_seq(Elements { members, place: 0, start: 0 }),
+            Self::Array(members) => visitor.visit_seq(Elements::of(members)),
             Self::Object(members) => visitor.visit_map(Pairs::of(members)),
         }
     }

@@ -5,7 +5,7 @@
 #![cfg(target_endian = "little")]
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-use nexus_jsonb::{from_slice, to_vec};
+use nexus_jsonb::{from_slice, to_text, to_vec};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -36,4 +36,19 @@ fn what_is_read_is_the_document_with_its_digits() {
             assert_eq!(read, serde_json::from_str::<Value>(text).unwrap());
         }
     }
+}
+
+#[test]
+fn what_is_printed_is_the_same_document_without_blanks() {
+    for (text, stored) in cases() {
+        let printed = to_text(&stored).unwrap();
+        assert_eq!(
+            hex::encode(to_vec(&serde_json::from_str::<Value>(&printed).unwrap()).unwrap()),
+            hex::encode(&stored)
+        );
+        // As it is read: with its digits, and the keys in the order in which they are stored.
+        let read: Value = from_slice(&stored).unwrap();
+        assert_eq!(printed.len(), read.to_string().len(), "{text}");
+    }
+    assert_eq!(to_text(b"\0\0\0\x60").unwrap_err().to_string(), "malformed jsonb: a container's header");
 }

@@ -21,7 +21,7 @@ declare
         'update_flow', 'delete_flow', 'begin_request', 'end_request', 'reprocess', 'preview_mapping',
         'register_connector_type', 'set_setting', 'use_connector_type_version', 'maintain', 'partitioned_until', 'readiness',
         '_pending_migrations', 'data_keys_to_rewrap', 'rewrap_data_key', 'set_survivorship', 'follow_moves', 'outbox_status',
-        'outbox_news', 'ring_doorbell', 'fall_asleep', 'is_known_asleep', 'wake_up'];
+        'outbox_news', '_json_text', 'ring_doorbell', 'fall_asleep', 'is_known_asleep', 'wake_up'];
     for_admins constant text[] := for_gateways || array['put_platform_key', 'revoke_platform_key', 'bind_role', 'unbind_role',
         'drop_groups', 'accept_epoch', '_audit', '_actor', '_tenant_tables'];
 begin

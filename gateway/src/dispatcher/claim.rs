@@ -11,9 +11,10 @@ use serde::de::value::Error as UnknownName;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
+use std::error::Error;
 use std::sync::Arc;
 use tokio_postgres::Row;
-use tokio_postgres::types::Json;
+use tokio_postgres::types::{FromSql, Type, accepts};
 use uuid::Uuid;
 
 /// A delivery of which an attempt is to be made.
@@ -93,13 +94,24 @@ pub struct Webhook {
     pub retry: Option<Policy>,
 }
 
+/// A document that comes as text.
+struct JsonText(Box<RawValue>);
+
+impl FromSql<'_> for JsonText {
+    fn from_sql(_: &Type, raw: &[u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
+        Ok(Self(serde_json::from_slice(raw)?))
+    }
+
+    accepts!(TEXT);
+}
+
 /// Payloads by domain event.
 pub type Payloads = HashMap<Uuid, Arc<RawValue>>;
 
 /// The payloads in rows of [`crate::sql::CLAIM`]: an event's stands in one of its deliveries' rows alone.
 pub fn payloads(rows: &[Row]) -> Payloads {
     let payload = |row: &Row| -> Option<(Uuid, Arc<RawValue>)> {
-        let Json(payload) = row.try_get::<_, Option<Json<Box<RawValue>>>>("payload").ok()??;
+        let payload = row.try_get::<_, Option<JsonText>>("payload").ok()??.0;
         Some((row.try_get("domain_event_id").ok()?, payload.into()))
     };
     rows.iter().filter_map(payload).collect()
@@ -185,7 +197,7 @@ impl Webhook {
         let payload = match payloads.get(&domain_event_id) {
             Some(payload) => Arc::clone(payload),
             // Which is then an error that says so.
-            None => row.try_get::<_, Json<Box<RawValue>>>("payload")?.0.into(),
+            None => row.try_get::<_, JsonText>("payload")?.0.into(),
         };
         Ok(Self {
             domain_event_id,

@@ -17,9 +17,9 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 /// How long a delivery may wait here for a slot.
-const AHEAD: Duration = Duration::from_millis(20);
+const AHEAD: Duration = Duration::from_millis(50);
 /// As many times the slots may wait, however fast the destination is.
-const MOST_AHEAD: usize = 3;
+const MOST_AHEAD: usize = 7;
 /// For how long it is known how fast a destination is.
 const PACE_MEMORY: Duration = Duration::from_secs(10);
 /// How often the configuration is asked for because of one destination.
@@ -317,13 +317,14 @@ mod tests {
         let turns = desk.admit(held(1, 1), now);
         assert_eq!((turns.available_permits(), room(&mut desk, 1, now)), (4, Some(3)));
         desk.finished(held(1, 1), Health::Up, Duration::from_millis(1), now);
-        assert_eq!(room(&mut desk, 1, now), Some(4 + 4 * MOST_AHEAD));
-        (0..11).for_each(|n| drop(desk.admit(held(1, n), now)));
+        let half = 4 * MOST_AHEAD / 2;
+        assert_eq!(room(&mut desk, 1, now), Some(4 + 2 * half));
+        (0..=4 + half as u128).for_each(|n| drop(desk.admit(held(1, n), now)));
         assert_eq!(room(&mut desk, 1, now), Some(0), "enough wait");
         assert!(desk.finished(held(1, 0), Health::Up, Duration::from_millis(1), now), "and now they do not");
-        assert_eq!(room(&mut desk, 1, now), Some(6));
+        assert_eq!(room(&mut desk, 1, now), Some(half));
         assert_eq!(room(&mut desk, 2, now), None, "that is known of this one alone");
-        (0..12).for_each(|n| {
+        (0..4 + half as u128).for_each(|n| {
             desk.finished(held(1, n), Health::Up, SLOW, now);
         });
         assert_eq!(room(&mut desk, 1, now), Some(4), "it is fast no more");

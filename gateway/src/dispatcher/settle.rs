@@ -29,7 +29,7 @@ const CALLBACK_TIMEOUT_SECONDS: u32 = 3600;
 /// After a batch of more than so many, the tenant's next is left to grow for a while: settling many costs little more
 /// than settling one, and nobody waits for it unless it makes something due.
 const FEW: usize = 4;
-const PAUSE: Duration = Duration::from_millis(10);
+const PAUSE: Duration = Duration::from_millis(25);
 
 /// One attempt, as `nexus.settle` takes it.
 #[derive(Debug, Clone)]
