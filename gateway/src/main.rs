@@ -35,10 +35,6 @@ mod stream;
 use clap::Parser as _;
 use std::process::ExitCode;
 
-/// What a delivery allocates in one thread another often frees, which the system's allocator makes dear.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let command = cli::Cli::parse();
     match cli::run(command) {

@@ -23,21 +23,33 @@ begin
     end if;
     -- A loose index scan: one probe per tenant and destination with deliveries, however many deliveries each has. Those
     -- that the worker knows are not searched for but taken as they come: of the index only what lies between them is read.
+    -- The next is one of the same tenant, one of a tenant between, or one of the known tenant. One comparison of rows says
+    -- the same, but does not end where it fails in its second column: it reads on through all of a tenant's deliveries.
     return query
     with recursive queue(tenant_id, destination_id, since, after, next) as (
         select nobody, nobody, null::timestamptz, null::uuid, 1
         union all
-        select coalesce(n.tenant_id, tenants[q.next]), coalesce(n.destination_id, destinations[q.next]),
+        select coalesce(n.tenant_id, q.known_tenant), coalesce(n.destination_id, q.known_destination),
                case when n.tenant_id is null then $5[q.next] end, case when n.tenant_id is null then $6[q.next] end,
                q.next + case when n.tenant_id is null then 1 else 0 end
-        from queue q
+        from (select q.*, tenants[q.next] as known_tenant, destinations[q.next] as known_destination from queue q) q
         left join lateral (
-            select d.tenant_id, d.destination_id from nexus.delivery d
-            where (d.tenant_id, d.destination_id) > (q.tenant_id, q.destination_id)
-              and (d.tenant_id, d.destination_id)
-                  < (coalesce(tenants[q.next], everybody), coalesce(destinations[q.next], everybody))
-            order by d.tenant_id, d.destination_id limit 1) n on true
-        where n.tenant_id is not null or tenants[q.next] is not null
+            (select d.tenant_id, d.destination_id from nexus.delivery d
+             where d.tenant_id = q.tenant_id and d.destination_id > q.destination_id
+               and d.destination_id < case when q.known_tenant = q.tenant_id then q.known_destination else everybody end
+             order by d.destination_id limit 1)
+            union all
+            (select d.tenant_id, d.destination_id from nexus.delivery d
+             where q.known_tenant is distinct from q.tenant_id
+               and d.tenant_id > q.tenant_id and d.tenant_id < coalesce(q.known_tenant, everybody)
+             order by d.tenant_id, d.destination_id limit 1)
+            union all
+            (select d.tenant_id, d.destination_id from nexus.delivery d
+             where q.known_tenant <> q.tenant_id
+               and d.tenant_id = q.known_tenant and d.destination_id < q.known_destination
+             order by d.destination_id limit 1)
+            limit 1) n on true
+        where n.tenant_id is not null or q.known_tenant is not null
     )
     select q.tenant_id, min(earliest.due_at)
     from queue q

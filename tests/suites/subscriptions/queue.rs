@@ -186,7 +186,7 @@ async fn tenants_are_found_that_the_worker_does_not_know() {
     let mut destinations = Vec::new();
     for queue in [&first, &second] {
         let id = queue.subscription(json!({})).await;
-        queue.fill(id, 2).await;
+        queue.fill(id, 2000).await;
         destinations.push((queue.tenant.tenant_id, id));
     }
     let due = async |known: &[Uuid], since: &[SystemTime]| -> Vec<Uuid> {
@@ -204,6 +204,15 @@ async fn tenants_are_found_that_the_worker_does_not_know() {
     let mut both = [one, other];
     both.sort_unstable();
     assert_eq!(due(&both, &[now, beginning]).await, [both[1]]);
+    // However many deliveries wait.
+    first.admin.batch_execute("begin").await.unwrap();
+    for known in [&[][..], &both] {
+        let before = first.entries_read().await;
+        assert_eq!(due(known, &vec![beginning; known.len()]).await.len(), 2);
+        let read = first.entries_read().await - before;
+        assert!(read < 50, "{read} entries of indexes were read to find two tenants");
+    }
+    first.admin.batch_execute("rollback").await.unwrap();
 }
 
 /// A delivery that appears as if it had been due for long, such as one whose worker died.
