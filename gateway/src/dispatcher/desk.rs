@@ -1,7 +1,7 @@
 //! Which deliveries this worker holds, and how much it has room for. No I/O, no clock.
 //!
 //! A claim costs about as much for one delivery as for twenty. So for destinations that answer fast it is made for more
-//! than can begin at once: the others wait here for a slot, as little as [`AHEAD`].
+//! than can begin at once: the others wait here for a slot, no longer than about [`AHEAD`].
 
 mod breaker;
 mod bucket;
