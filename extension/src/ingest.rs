@@ -12,6 +12,9 @@ pub mod record;
 mod reprocess;
 mod route;
 
+pub use create::identity::Identifiers;
+pub use route::Flows;
+
 use crate::error::{Result, internal};
 use crate::functions::{from_core, to_core};
 use crate::guc;

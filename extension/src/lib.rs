@@ -10,6 +10,7 @@
 mod advisory;
 mod array;
 mod caller;
+mod configuration;
 mod error;
 mod functions;
 mod golden;
@@ -93,7 +94,11 @@ extension_sql_file!(
     name = "mapping_versions",
     requires = ["require"]
 );
-extension_sql_file!("../../sql/functions/outbox_epoch.sql", name = "outbox_epoch", requires = ["audit"]);
+extension_sql_file!(
+    "../../sql/functions/outbox_epoch.sql",
+    name = "outbox_epoch",
+    requires = ["audit", outbox::_timeline]
+);
 
 // The way out.
 extension_sql_file!("../../sql/functions/due_tenants.sql", name = "due_tenants", requires = ["require"]);

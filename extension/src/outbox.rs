@@ -1,13 +1,15 @@
 //! The outbox: domain events, and deliveries of them to those who subscribed.
 
+use crate::configuration::Configuration;
 use crate::error::{Result, internal};
 use crate::functions::{filter_accepts, from_core, to_core};
 use crate::jsonb::Jsonb;
 use crate::plan::{self, Text, column};
 use nexus_core::identity::pair_id;
 use nexus_core::routing;
+use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use pgrx::spi::SpiClient;
+use pgrx::spi::{SpiClient, SpiHeapTupleData};
 use pgrx::{JsonB, Uuid as PgUuid};
 use serde::de::{Deserialize as _, Deserializer, Error as _};
 use serde_json::Value;
@@ -52,6 +54,45 @@ pub struct Delivery {
     pub of: Of,
 }
 
+/// Deliveries that are yet to be queued.
+#[must_use = "what is not queued is never sent"]
+#[derive(Default)]
+pub struct Deliveries(Vec<Delivery>);
+
+impl FromIterator<Delivery> for Deliveries {
+    fn from_iter<I: IntoIterator<Item = Delivery>>(deliveries: I) -> Self {
+        Self(deliveries.into_iter().collect())
+    }
+}
+
+impl Deliveries {
+    pub fn and(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self
+    }
+
+    /// Queues them, due at once; how many.
+    pub fn queue(self, client: &mut SpiClient<'_>, tenant_id: Uuid) -> Result<usize> {
+        let Self(deliveries) = &self;
+        if deliveries.is_empty() {
+            return Ok(0);
+        }
+        let arguments = [
+            from_core(tenant_id).into(),
+            column(deliveries, |delivery| from_core(delivery.delivery_id)),
+            column(deliveries, |delivery| from_core(delivery.environment_id)),
+            column(deliveries, |delivery| delivery.of.kind()),
+            column(deliveries, |delivery| from_core(delivery.destination_id)),
+            column(deliveries, |delivery| delivery.of.job().map(from_core)),
+            column(deliveries, |delivery| delivery.of.domain_event().map(from_core)),
+            column(deliveries, |delivery| delivery.of.place().map(|(entity_id, _)| from_core(entity_id))),
+            column(deliveries, |delivery| delivery.of.place().map(|(_, version)| version)),
+        ];
+        plan::run(client, INSERT_DELIVERIES, &arguments)?;
+        Ok(deliveries.len())
+    }
+}
+
 /// What a delivery carries.
 pub enum Of {
     Job(Uuid),
@@ -89,7 +130,10 @@ impl Of {
     }
 }
 
-/// A subscription that is not disabled: what is for a paused one waits for it.
+/// A tenant's subscriptions that are not disabled.
+#[derive(Default)]
+pub struct Subscriptions(Vec<Subscription>);
+
 struct Subscription {
     webhook_subscription_id: Uuid,
     environment_id: Uuid,
@@ -98,15 +142,11 @@ struct Subscription {
     is_ordered: bool,
 }
 
-const SUBSCRIPTIONS: &str = "
-    select s.webhook_subscription_id, s.environment_id, s.event_types, s.filter, s.ordering = 'entity'
-    from nexus.webhook_subscription s where s.tenant_id = $1 and s.status <> 'disabled'";
-
 const INSERT_EVENTS: &str = "
     insert into nexus.domain_event (tenant_id, domain_event_id, environment_id, event_type, dedupe_key, entity_kind,
                                     entity_id, entity_version, changed, trace_id, event_id, payload, epoch, created_at)
     select $1, r.domain_event_id, r.environment_id, r.event_type, r.dedupe_key, r.entity_kind, r.entity_id,
-           r.entity_version, r.changed, r.trace_id, r.event_id, r.payload, $13, now()
+           r.entity_version, r.changed, r.trace_id, r.event_id, r.payload, (select nexus._epoch()), now()
     from (select unnest($2) as domain_event_id, unnest($3) as environment_id, unnest($4) as event_type,
                  unnest($5) as dedupe_key, unnest($6) as entity_kind, unnest($7) as entity_id,
                  unnest($8) as entity_version, unnest($9)::text[] as changed, unnest($10) as trace_id,
@@ -120,7 +160,21 @@ const INSERT_DELIVERIES: &str = "
                  unnest($6) as job_id, unnest($7) as domain_event_id, unnest($8) as ordering_key,
                  unnest($9) as ordering_version) r";
 
-const EPOCH: &str = "select nexus._epoch()";
+/// The timeline that the cluster writes; an error on a standby. `pg_control_checkpoint()` tells that of the last checkpoint,
+/// minutes after a promotion still the one before.
+#[pg_extern(stable)]
+fn _timeline() -> Result<i32> {
+    // SAFETY: the first reads a flag in shared memory. The second is for a server that is not in recovery, which it will
+    // never be again.
+    #[allow(unsafe_code)]
+    let timeline = unsafe { (!pg_sys::RecoveryInProgress()).then(|| pg_sys::GetWALInsertionTimeLine()) };
+    let is_standby = || {
+        let sqlstate = PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
+        ErrorReport::new(sqlstate, "a standby writes no timeline", "nexus")
+            .set_hint("Ask the primary, or wait for the promotion to end.")
+    };
+    timeline.map(u32::cast_signed).ok_or_else(is_standby)
+}
 
 /// Writes domain events, given as an array of objects, and queues them for the subscriptions that want them, paused ones
 /// too; how many deliveries.
@@ -129,18 +183,22 @@ fn _emit(tenant_id: PgUuid, events: JsonB) -> Result<i32> {
     let events: Vec<Event<'_>> = serde_json::from_value(events.0).map_err(internal)?;
     let tenant_id = to_core(tenant_id);
     Spi::connect_mut(|client| {
-        let deliveries = write(client, tenant_id, &events)?;
-        queue(client, tenant_id, &deliveries)?;
-        i32::try_from(deliveries.len()).map_err(internal)
+        let Configuration { subscriptions, .. } = Configuration::load(client, tenant_id)?;
+        let queued = write(client, tenant_id, &events, &subscriptions)?.queue(client, tenant_id)?;
+        i32::try_from(queued).map_err(internal)
     })
 }
 
 /// Writes domain events; the deliveries to the subscriptions that want them.
-pub fn write(client: &mut SpiClient<'_>, tenant_id: Uuid, events: &[Event<'_>]) -> Result<Vec<Delivery>> {
+pub fn write(
+    client: &mut SpiClient<'_>,
+    tenant_id: Uuid,
+    events: &[Event<'_>],
+    subscriptions: &Subscriptions,
+) -> Result<Deliveries> {
     if events.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Deliveries::default());
     }
-    let epoch = plan::run(client, EPOCH, &[])?.first().get_one::<i32>().map_err(internal)?;
     let arguments = [
         from_core(tenant_id).into(),
         column(events, |event| from_core(event.domain_event_id)),
@@ -154,54 +212,36 @@ pub fn write(client: &mut SpiClient<'_>, tenant_id: Uuid, events: &[Event<'_>]) 
         column(events, |event| &*event.trace_id),
         column(events, |event| event.event_id.map(from_core)),
         column(events, |event| &event.payload),
-        epoch.into(),
     ];
     plan::run(client, INSERT_EVENTS, &arguments)?;
-    let subscriptions = subscriptions(client, tenant_id)?;
-    let pairs = events.iter().flat_map(|event| subscriptions.iter().map(move |to| (event, to)));
-    let wanted = pairs.filter(|(event, to)| to.wants(event));
-    Ok(wanted.map(|(event, to)| to.delivery(event)).collect())
+    Ok(subscriptions.deliveries(events))
 }
 
-/// Queues deliveries, which are due at once.
-pub fn queue(client: &mut SpiClient<'_>, tenant_id: Uuid, deliveries: &[Delivery]) -> Result<()> {
-    if deliveries.is_empty() {
-        return Ok(());
-    }
-    let arguments = [
-        from_core(tenant_id).into(),
-        column(deliveries, |delivery| from_core(delivery.delivery_id)),
-        column(deliveries, |delivery| from_core(delivery.environment_id)),
-        column(deliveries, |delivery| delivery.of.kind()),
-        column(deliveries, |delivery| from_core(delivery.destination_id)),
-        column(deliveries, |delivery| delivery.of.job().map(from_core)),
-        column(deliveries, |delivery| delivery.of.domain_event().map(from_core)),
-        column(deliveries, |delivery| delivery.of.place().map(|(entity_id, _)| from_core(entity_id))),
-        column(deliveries, |delivery| delivery.of.place().map(|(_, version)| version)),
-    ];
-    plan::run(client, INSERT_DELIVERIES, &arguments)?;
-    Ok(())
-}
-
-fn subscriptions(client: &mut SpiClient<'_>, tenant_id: Uuid) -> Result<Vec<Subscription>> {
-    let mut subscriptions = Vec::new();
-    for row in plan::run(client, SUBSCRIPTIONS, &[from_core(tenant_id).into()])? {
-        let (Some(webhook_subscription_id), Some(environment_id), Some(event_types)) = (
-            row.get::<PgUuid>(1).map_err(internal)?,
+impl Subscriptions {
+    /// Adds the subscription of a row: (…, webhook_subscription_id, environment_id, filter, …, event_types, is_ordered).
+    pub fn add(&mut self, row: &SpiHeapTupleData<'_>) -> Result<()> {
+        if let (Some(webhook_subscription_id), Some(environment_id), Some(event_types)) = (
             row.get::<PgUuid>(2).map_err(internal)?,
-            row.get::<Vec<String>>(3).map_err(internal)?,
-        ) else {
-            continue;
-        };
-        subscriptions.push(Subscription {
-            webhook_subscription_id: to_core(webhook_subscription_id),
-            environment_id: to_core(environment_id),
-            event_types,
-            filter: row.get::<JsonB>(4).map_err(internal)?.map(|filter| filter.0),
-            is_ordered: row.get::<bool>(5).map_err(internal)?.unwrap_or_default(),
-        });
+            row.get::<PgUuid>(3).map_err(internal)?,
+            row.get::<Vec<String>>(6).map_err(internal)?,
+        ) {
+            self.0.push(Subscription {
+                webhook_subscription_id: to_core(webhook_subscription_id),
+                environment_id: to_core(environment_id),
+                event_types,
+                filter: row.get::<JsonB>(4).map_err(internal)?.map(|filter| filter.0),
+                is_ordered: row.get::<bool>(7).map_err(internal)?.unwrap_or_default(),
+            });
+        }
+        Ok(())
     }
-    Ok(subscriptions)
+
+    /// The deliveries of these events to the subscriptions that want them.
+    fn deliveries(&self, events: &[Event<'_>]) -> Deliveries {
+        let pairs = events.iter().flat_map(|event| self.0.iter().map(move |to| (event, to)));
+        let wanted = pairs.filter(|(event, to)| to.wants(event));
+        wanted.map(|(event, to)| to.delivery(event)).collect()
+    }
 }
 
 impl Subscription {

@@ -24,6 +24,7 @@ comment on function nexus.normalize(text, text, bytea) is
     'What a payload means: the canonical documents it gives, nothing written. Without a topic its shape decides.';
 comment on function nexus._derived_id(uuid, uuid) is 'The id of what exists once for a pair, such as an event''s delivery to a subscription.';
 comment on function nexus._matches_event_type(text[], text) is 'Whether one of a subscription''s patterns covers an event type.';
+comment on function nexus._timeline() is 'The timeline that the cluster writes; an error on a standby.';
 comment on function nexus._accepts_promotion(integer, integer) is 'Whether a step between timelines was a promotion, and nexus.accept_promotions lets it pass.';
 comment on function nexus._json_text(jsonb) is 'A document as JSON text without blanks, in half the time that PostgreSQL takes to print it.';
 comment on function nexus._check_flow(jsonb) is 'Refuses a flow''s definition that cannot work, naming the place.';

@@ -1,18 +1,6 @@
 -- Where the outbox stands: on which cluster and timeline transaction ids are counted, and whether dispatchers may
 -- send there.
 
-create function nexus._timeline() returns integer
-language plpgsql stable
-set search_path to pg_catalog, nexus, pg_temp
-as $$
-begin
-    -- The one that is written to. pg_control_checkpoint() tells that of the last checkpoint, minutes after a promotion
-    -- still the one before.
-    return ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::integer;
-end;
-$$;
-comment on function nexus._timeline() is 'The timeline that the cluster writes; an error on a standby.';
-
 create function nexus._begin_epoch() returns integer
 language plpgsql
 set search_path to pg_catalog, nexus, pg_temp

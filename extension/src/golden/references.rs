@@ -16,7 +16,8 @@ const RESOLVE: &str = "
     select r.id, coalesce(
         (select s.entity_id from nexus.source_record s where s.tenant_id = $1 and s.birth_id = r.id),
         (select (select s.entity_id from nexus.source_record s where s.tenant_id = $1 and s.birth_id = a.birth_id)
-         from nexus.source_record_alias a where a.tenant_id = $1 and a.alias_id = r.id))
+         from nexus.source_record_alias a where a.tenant_id = $1 and a.alias_id = r.id)),
+        (select true from nexus.source_record_alias a where a.tenant_id = $1 and a.alias_id = r.id)
     from unnest($2) as r(id)";
 
 /// A row for every alias that we claim or refer to, without a record where nobody has claimed it yet: whoever claims
@@ -71,19 +72,29 @@ pub fn resolve_references(
             None
         });
     }
-    let mut found = resolve(client, tenant_id, named.iter().copied())?;
+    let Resolved { mut found, placed } = resolve(client, tenant_id, named)?;
     let unseen = may_be_alias.into_iter().filter(|id| !found.contains_key(id)).collect();
-    let moved = hold_aliases(client, tenant_id, claimed, &unseen)?;
-    // A statement of its own: it sees what the locks waited for.
-    found.extend(resolve(client, tenant_id, unseen.into_iter())?);
+    let Held { moved, taken } = hold_aliases(client, tenant_id, claimed, &unseen, &placed)?;
+    // A statement of its own: it sees what the locks waited for. Who came meanwhile under the very id that we refer to
+    // is an entity of its own, whose id that is: to move it takes the lock that we share.
+    found.extend(resolve(client, tenant_id, taken)?.found);
     for change in changes.iter_mut() {
         for_each_reference(change, |_, birth_id| Some(found.get(&birth_id).copied().unwrap_or(birth_id)));
     }
     Ok(moved)
 }
 
-/// Claims aliases, and keeps others from claiming those that we refer to before we are done; those claimed that had
-/// been another record's, or nobody's though referred to.
+/// What [`hold_aliases`] found.
+#[derive(Default)]
+struct Held {
+    /// Those claimed that had been another record's, or nobody's though referred to.
+    moved: Vec<Alias>,
+    /// Those referred to that are a record's.
+    taken: HashSet<Uuid>,
+}
+
+/// Claims aliases, and keeps others from claiming those that we refer to before we are done. `placed` are known to have
+/// their row.
 ///
 /// Batches that claim what the other refers to wait for each other and never in a circle: rows are made before any is
 /// locked, both in the order of their ids, and nobody waits for the lock of a row that is being made.
@@ -92,54 +103,69 @@ fn hold_aliases(
     tenant_id: Uuid,
     claimed: &[Alias],
     referred_to: &HashSet<Uuid>,
-) -> Result<Vec<Alias>> {
+    placed: &HashSet<Uuid>,
+) -> Result<Held> {
+    let mut held = Held::default();
     // Two records of one batch may name the same alias: the last one has it.
     let claimed: HashMap<Uuid, Alias> = claimed.iter().map(|alias| (alias.alias_id, *alias)).collect();
     let all: BTreeSet<Uuid> = claimed.keys().chain(referred_to).copied().collect();
+    let all: Vec<Uuid> = all.into_iter().collect();
     if all.is_empty() {
-        return Ok(Vec::new());
+        return Ok(held);
     }
-    let arguments = || {
+    let arguments = |ids: &[Uuid]| {
         let claimant = |id: &Uuid| claimed.get(id).map(|alias| from_core(alias.birth_id));
-        [from_core(tenant_id).into(), column(&all, |id| from_core(*id)), column(&all, claimant)]
+        [from_core(tenant_id).into(), column(ids, |id| from_core(*id)), column(ids, claimant)]
     };
-    plan::run(client, PLACE_ALIASES, &arguments())?;
-    let mut moved: Vec<Alias> = Vec::new();
-    for row in plan::run(client, LOCK_ALIASES, &arguments())? {
-        let alias_id = row.get::<PgUuid>(1).map_err(internal)?.map(to_core);
-        let birth_id = row.get::<PgUuid>(2).map_err(internal)?.map(to_core);
-        let alias = alias_id.and_then(|alias_id| claimed.get(&alias_id));
-        moved.extend(alias.filter(|alias| birth_id != Some(alias.birth_id)));
+    let unplaced: Vec<Uuid> = all.iter().filter(|id| !placed.contains(*id)).copied().collect();
+    if !unplaced.is_empty() {
+        plan::run(client, PLACE_ALIASES, &arguments(&unplaced))?;
     }
+    for row in plan::run(client, LOCK_ALIASES, &arguments(&all))? {
+        let Some(alias_id) = row.get::<PgUuid>(1).map_err(internal)?.map(to_core) else { continue };
+        let birth_id = row.get::<PgUuid>(2).map_err(internal)?.map(to_core);
+        let alias = claimed.get(&alias_id);
+        held.moved.extend(alias.filter(|alias| birth_id != Some(alias.birth_id)));
+        if referred_to.contains(&alias_id) && (alias.is_some() || birth_id.is_some()) {
+            held.taken.insert(alias_id);
+        }
+    }
+    let moved = &held.moved;
     if !moved.is_empty() {
         let arguments = [
             from_core(tenant_id).into(),
-            column(&moved, |alias| from_core(alias.alias_id)),
-            column(&moved, |alias| from_core(alias.birth_id)),
+            column(moved, |alias| from_core(alias.alias_id)),
+            column(moved, |alias| from_core(alias.birth_id)),
         ];
         plan::run(client, CLAIM_ALIASES, &arguments)?;
     }
-    Ok(moved)
+    Ok(held)
 }
 
-fn resolve(
-    client: &mut SpiClient<'_>,
-    tenant_id: Uuid,
-    ids: impl Iterator<Item = Uuid>,
-) -> Result<HashMap<Uuid, Uuid>> {
-    let mut found = HashMap::new();
-    let mut ids = ids.peekable();
-    if ids.peek().is_none() {
-        return Ok(found);
+/// What [`resolve`] found.
+#[derive(Default)]
+struct Resolved {
+    /// The entities that records, or those whose aliases they are, contribute to.
+    found: HashMap<Uuid, Uuid>,
+    /// Ids that have a row among the aliases.
+    placed: HashSet<Uuid>,
+}
+
+fn resolve(client: &mut SpiClient<'_>, tenant_id: Uuid, ids: HashSet<Uuid>) -> Result<Resolved> {
+    let mut resolved = Resolved::default();
+    if ids.is_empty() {
+        return Ok(resolved);
     }
     for row in plan::run(client, RESOLVE, &[from_core(tenant_id).into(), column(ids, from_core)])? {
-        if let (Some(id), Some(entity_id)) =
-            (row.get::<PgUuid>(1).map_err(internal)?, row.get::<PgUuid>(2).map_err(internal)?)
-        {
-            found.insert(to_core(id), to_core(entity_id));
+        let Some(id) = row.get::<PgUuid>(1).map_err(internal)?.map(to_core) else { continue };
+        if let Some(entity_id) = row.get::<PgUuid>(2).map_err(internal)? {
+            resolved.found.insert(id, to_core(entity_id));
+        }
+        if row.get::<bool>(3).map_err(internal)? == Some(true) {
+            resolved.placed.insert(id);
         }
     }
-    Ok(found)
+    Ok(resolved)
 }
 
 /// Calls `each` with the target kind and birth id of every reference; what it returns becomes `<name>_id`.

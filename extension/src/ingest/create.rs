@@ -12,10 +12,10 @@ use super::record::{self, Stored};
 use super::route::{self, Flows};
 use super::{Batch, Told, fetch};
 use crate::advisory;
+use crate::configuration::Configuration;
 use crate::error::Result;
 use crate::golden::{self, Alias, Change};
 use crate::jsonb::Jsonb;
-use crate::outbox;
 pub use entity::Entity;
 use merge::{Heard, Merge, Outcome};
 use nexus_core::canonical::Kind;
@@ -38,14 +38,17 @@ pub struct Changed {
 
 /// Joins, projects and writes what the batch claims. Returns how many golden entities changed.
 pub fn run(client: &mut SpiClient<'_>, batch: &mut Batch) -> Result<usize> {
-    let flows = route::flows(client, batch)?;
+    if batch.events().next().is_none() {
+        return Ok(0);
+    }
+    let configuration = Configuration::load(client, batch.tenant_id)?;
     let mut merges = merge::collect(batch)?;
     let nothing = BTreeSet::new();
     if batch.is_wide {
-        add_related(client, batch, &mut merges, &nothing)?;
+        add_related(client, batch, &configuration, &mut merges, &nothing)?;
     }
-    insert_or_lock(client, batch, &flows, &mut merges)?;
-    join_and_write(client, batch, &flows, merges, &nothing)
+    insert_or_lock(client, batch, &configuration.flows, &mut merges)?;
+    join_and_write(client, batch, &configuration, merges, &nothing)
 }
 
 /// The rest of [`run`], for records that are locked. The entities of those that are to be looked at `anew` are
@@ -53,14 +56,15 @@ pub fn run(client: &mut SpiClient<'_>, batch: &mut Batch) -> Result<usize> {
 pub fn join_and_write(
     client: &mut SpiClient<'_>,
     batch: &mut Batch,
-    flows: &Flows,
+    configuration: &Configuration,
     mut merges: BTreeMap<Uuid, Merge>,
     anew: &BTreeSet<Uuid>,
 ) -> Result<usize> {
+    let Configuration { flows, subscriptions, identifiers } = configuration;
     for merge in merges.values_mut().filter(|merge| !merge.is_new) {
         merge.join_heard(batch, flows)?;
     }
-    identity::run(client, batch, &mut merges, anew)?;
+    identity::run(client, batch, &mut merges, anew, identifiers)?;
     let changes = note(batch, &mut merges);
     let is_other = |merge: &&Merge| match merge.is_new {
         // Written before it was known where it belongs.
@@ -73,11 +77,10 @@ pub fn join_and_write(
     record::raise(client, batch.tenant_id, &stored(&raised))?;
     let mut entities = entity::changed_by(client, batch, &merges)?;
     let versions = write_golden(client, batch.tenant_id, &merges, &mut entities)?;
-    let mut deliveries = emit::run(client, batch, &entities, &versions)?;
+    let deliveries = emit::run(client, batch, &entities, &versions, subscriptions)?;
     note_traces(batch, &entities);
     fetch::run(client, batch)?;
-    deliveries.extend(route::enqueue(client, batch, flows, &changes)?);
-    outbox::queue(client, batch.tenant_id, &deliveries)?;
+    deliveries.and(route::enqueue(client, batch, flows, &changes)?).queue(client, batch.tenant_id)?;
     Ok(entities.len())
 }
 
@@ -107,8 +110,8 @@ pub fn repair(client: &mut SpiClient<'_>, batch: &Batch, birth_ids: &[Uuid]) -> 
     golden::resolve_references(client, batch.tenant_id, &mut changes, &[])?;
     let versions = golden::repair(client, batch.tenant_id, &changes)?;
     standing.retain(|entity| versions.contains_key(&entity.entity_id));
-    let deliveries = emit::run(client, batch, &standing, &versions)?;
-    outbox::queue(client, batch.tenant_id, &deliveries)?;
+    let Configuration { subscriptions, .. } = Configuration::load(client, batch.tenant_id)?;
+    emit::run(client, batch, &standing, &versions, &subscriptions)?.queue(client, batch.tenant_id)?;
     Ok(standing.len())
 }
 
@@ -116,6 +119,7 @@ pub fn repair(client: &mut SpiClient<'_>, batch: &Batch, birth_ids: &[Uuid]) -> 
 pub fn add_related(
     client: &mut SpiClient<'_>,
     batch: &Batch,
+    configuration: &Configuration,
     merges: &mut BTreeMap<Uuid, Merge>,
     anew: &BTreeSet<Uuid>,
 ) -> Result<()> {
@@ -128,7 +132,7 @@ pub fn add_related(
     for merge in merges.values_mut() {
         merge.join(batch, |_, _, _, _| {});
     }
-    let related = identity::related(client, batch, merges, anew)?;
+    let related = identity::related(client, batch, merges, anew, &configuration.identifiers)?;
     let missing: Vec<Uuid> = related.into_iter().filter(|id| !merges.contains_key(id)).collect();
     for stored in record::read(client, batch.tenant_id, &missing)? {
         merges.insert(stored.birth_id, Merge::of(stored));

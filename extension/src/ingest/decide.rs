@@ -1,8 +1,9 @@
 //! What people decide about entities, and the operator's rebuild.
 
-use super::create::identity::{self, Domain, Identifiers, Walk};
+use super::create::identity::{self, Domain, Walk};
 use super::create::{self, merge::Merge};
-use super::{Batch, record, route};
+use super::{Batch, record};
+use crate::configuration::Configuration;
 use crate::error::{Result, report};
 use crate::functions::{from_core, to_core};
 use nexus_core::canonical::Kind;
@@ -25,14 +26,14 @@ fn _resolve_anew(tenant_id: PgUuid, birth_ids: Vec<PgUuid>, repair: bool) -> Res
         let stored = record::read(client, batch.tenant_id, &list)?.into_iter();
         let mut merges: BTreeMap<Uuid, Merge> =
             stored.map(|stored| (stored.birth_id, Merge::of(stored))).collect();
-        create::add_related(client, &batch, &mut merges, &ids)?;
-        let flows = route::flows(client, &batch)?;
-        create::insert_or_lock(client, &batch, &flows, &mut merges)?;
+        let configuration = Configuration::load(client, batch.tenant_id)?;
+        create::add_related(client, &batch, &configuration, &mut merges, &ids)?;
+        create::insert_or_lock(client, &batch, &configuration.flows, &mut merges)?;
         if repair {
             identity::forget_keys(client, batch.tenant_id, &list)?;
         }
         let all: Vec<Uuid> = merges.keys().copied().collect();
-        let mut changed = create::join_and_write(client, &mut batch, &flows, merges, &ids)?;
+        let mut changed = create::join_and_write(client, &mut batch, &configuration, merges, &ids)?;
         if repair {
             changed += create::repair(client, &batch, &all)?;
         }
@@ -75,7 +76,7 @@ fn _unmerge_links(
     let rows = Spi::connect_mut(|client| {
         let found = record::read(client, tenant_id, &[birth_id])?;
         let Some(stored) = found.first() else { return Ok(Vec::new()) };
-        let identifiers = Identifiers::load(client, tenant_id)?;
+        let Configuration { identifiers, .. } = Configuration::load(client, tenant_id)?;
         let environment_id = stored.scope.environment_id;
         let domain = Domain { kind: stored.kind, environment_id, tenant_id, identifiers: &identifiers };
         let mut walk = Walk::new(&domain);

@@ -5,7 +5,8 @@
 //! records, so that they are what they would be had the mapping been this one from the beginning.
 
 use super::create::{self, merge::Merge};
-use super::{Batch, Request, Source, normalize, record, route};
+use super::{Batch, Request, Source, normalize, record};
+use crate::configuration::Configuration;
 use crate::error::{Result, internal, report};
 use crate::functions::{from_core, to_core};
 use crate::instant::microseconds;
@@ -60,11 +61,11 @@ fn _reprocess_batch(
         let mut merges = create::merge::collect(&batch)?;
         add_swept(client, &batch, &swept, &mut merges)?;
         let nothing = BTreeSet::new();
-        create::add_related(client, &batch, &mut merges, &nothing)?;
-        let flows = route::flows(client, &batch)?;
-        create::insert_or_lock(client, &batch, &flows, &mut merges)?;
+        let configuration = Configuration::load(client, batch.tenant_id)?;
+        create::add_related(client, &batch, &configuration, &mut merges, &nothing)?;
+        create::insert_or_lock(client, &batch, &configuration.flows, &mut merges)?;
         forget(client, &batch, &swept, &mut merges)?;
-        let entities = create::join_and_write(client, &mut batch, &flows, merges, &nothing)?;
+        let entities = create::join_and_write(client, &mut batch, &configuration, merges, &nothing)?;
         super::log::update(client, &batch)?;
         let quarantined = batch.events().filter(|(request, _)| request.status().0 == "quarantined").count();
         Ok((count(batch.requests.len()), count(quarantined), count(entities)))

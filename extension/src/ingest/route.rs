@@ -5,29 +5,26 @@ use super::{Batch, Request, Told};
 use crate::error::{Result, internal};
 use crate::functions::{from_core, to_core};
 use crate::jsonb::Jsonb;
-use crate::outbox::{Delivery, Of};
+use crate::outbox::{Deliveries, Delivery, Of};
 use crate::plan::{self, column};
 use nexus_core::identity::Scope;
 use nexus_core::routing::{self, Flow};
 use pgrx::Uuid as PgUuid;
-use pgrx::spi::SpiClient;
+use pgrx::spi::{SpiClient, SpiHeapTupleData};
 use serde_json::{Map, Value};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use uuid::Uuid;
 
-/// The tenant's active flows, with their environments.
+/// A tenant's active flows, with their environments.
+#[derive(Default)]
 pub struct Flows(Vec<(Uuid, Uuid, Rc<Flow>)>);
 
 thread_local! {
     /// Flows by id and the hash of their definition: a backend compiles each once.
     static COMPILED: RefCell<HashMap<Uuid, (i64, Rc<Flow>)>> = RefCell::default();
 }
-
-const FLOWS: &str = "
-    select f.flow_id, f.environment_id, jsonb_hash_extended(f.definition, 0), f.definition from nexus.flow f
-    where f.tenant_id = $1 and f.is_active order by f.flow_id";
 
 /// A record's row holds the document of its last change.
 const INSERT_JOBS: &str = "
@@ -40,15 +37,15 @@ const INSERT_JOBS: &str = "
                  unnest($6) as trace_id, unnest($7) as entity_kind, unnest($8) as entity_id, unnest($9) as birth_id,
                  unnest($10) as document) r";
 
-pub fn flows(client: &mut SpiClient<'_>, batch: &Batch) -> Result<Flows> {
-    let mut flows = Vec::new();
-    for row in plan::run(client, FLOWS, &[from_core(batch.tenant_id).into()])? {
+impl Flows {
+    /// Adds the flow of a row: (…, flow_id, environment_id, definition, its hash).
+    pub fn add(&mut self, row: &SpiHeapTupleData<'_>) -> Result<()> {
         let (Some(flow_id), Some(environment_id), Some(hash)) = (
-            row.get::<PgUuid>(1).map_err(internal)?.map(to_core),
-            row.get::<PgUuid>(2).map_err(internal)?,
-            row.get::<i64>(3).map_err(internal)?,
+            row.get::<PgUuid>(2).map_err(internal)?.map(to_core),
+            row.get::<PgUuid>(3).map_err(internal)?.map(to_core),
+            row.get::<i64>(5).map_err(internal)?,
         ) else {
-            continue;
+            return Ok(());
         };
         let known = COMPILED.with_borrow(|compiled| compiled.get(&flow_id).cloned());
         let flow = match known.filter(|(of, _)| *of == hash) {
@@ -62,16 +59,19 @@ pub fn flows(client: &mut SpiClient<'_>, batch: &Batch) -> Result<Flows> {
         match flow {
             Ok(flow) => {
                 COMPILED.with_borrow_mut(|compiled| compiled.insert(flow_id, (hash, Rc::clone(&flow))));
-                flows.push((flow_id, to_core(environment_id), flow));
+                self.0.push((flow_id, environment_id, flow));
             }
             // create_flow refuses these; one written past it must not stop the tenant's events.
             Err(error) => pgrx::warning!("flow {flow_id} is left out: {error}"),
         }
+        Ok(())
     }
-    Ok(Flows(flows))
-}
 
-impl Flows {
+    /// In the order of their ids, so that jobs are made in one order.
+    pub fn sort(&mut self) {
+        self.0.sort_unstable_by_key(|(flow_id, ..)| *flow_id);
+    }
+
     /// The flows of the record's environment that hear of this change of it.
     pub fn wanting(
         &self,
@@ -95,7 +95,7 @@ pub fn enqueue(
     batch: &mut Batch,
     flows: &Flows,
     changes: &[Changed],
-) -> Result<Vec<Delivery>> {
+) -> Result<Deliveries> {
     let jobs: Vec<Job<'_>> = changes.iter().flat_map(|change| Job::of(batch, change)).collect();
     if !jobs.is_empty() {
         let arguments = [

@@ -240,6 +240,9 @@ async fn stock_at_locations_that_become_one_has_one_owner_and_two_again_once_the
         json!({ "id": id, "name": "Main", "address1": null, "legacy": false, "active": true, "country_code": "NL",
                 "created_at": at(created), "updated_at": at(20) })
     };
+    let subscribe =
+        "select nexus.create_subscription($1, $2, 'https://example.com', array['inventory.updated'])";
+    client.execute(subscribe, &[&tenant_id, &sources.tenant.prod]).await.unwrap();
     for (label, created) in [("shop", 1), ("outlet", 2)] {
         let connector = &sources.connectors[label];
         accept(&client, connector, &shopify("locations/update", &place(5, created), at(20))).await;
@@ -273,6 +276,11 @@ async fn stock_at_locations_that_become_one_has_one_owner_and_two_again_once_the
                 where v.tenant_id = $1 and v.event_type = 'inventory.updated'";
     let told: Value = client.query_one(told, &[&tenant_id]).await.unwrap().get(0);
     assert_eq!(told, json!([["is_authoritative"]]));
+    let queued =
+        "select count(*) from nexus.delivery d join nexus.domain_event v using (tenant_id, domain_event_id)
+                  where d.tenant_id = $1 and v.changed = array['is_authoritative']";
+    let queued: i64 = client.query_one(queued, &[&tenant_id]).await.unwrap().get(0);
+    assert_eq!(queued, 2, "and who subscribed to it is told");
     client
         .execute("select nexus.unmerge($1, 'location', $2, 'two rooms')", &[&tenant_id, &theirs])
         .await

@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::golden::Payload;
 use crate::ingest::Batch;
 use crate::jsonb::Jsonb;
-use crate::outbox::{self, Delivery, Event};
+use crate::outbox::{self, Deliveries, Event, Subscriptions};
 use nexus_core::survivorship::Golden;
 use pgrx::spi::SpiClient;
 use serde_json::json;
@@ -19,12 +19,13 @@ pub fn run(
     batch: &Batch,
     entities: &[Entity],
     versions: &HashMap<Uuid, i64>,
-) -> Result<Vec<Delivery>> {
+    subscriptions: &Subscriptions,
+) -> Result<Deliveries> {
     let gone: BTreeSet<Uuid> =
         entities.iter().filter(|entity| entity.after.is_none()).map(|entity| entity.entity_id).collect();
     let changed = entities.iter().filter_map(|entity| changed(batch, entity, versions, &gone));
     let events: Vec<Event<'_>> = changed.chain(quarantined(batch)).collect::<Result<_>>()?;
-    outbox::write(client, batch.tenant_id, &events)
+    outbox::write(client, batch.tenant_id, &events, subscriptions)
 }
 
 fn changed<'a>(

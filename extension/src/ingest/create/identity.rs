@@ -27,7 +27,7 @@ use nexus_core::resolution::{
     suggest,
 };
 use pgrx::pg_sys::panic::ErrorReport;
-use pgrx::spi::SpiClient;
+use pgrx::spi::{SpiClient, SpiHeapTupleData};
 use pgrx::{JsonB, PgSqlErrorCode, Uuid as PgUuid};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -36,31 +36,25 @@ use uuid::Uuid;
 /// The kinds whose records of several sources may be one thing.
 const RESOLVED: [&str; 5] = ["customer", "product", "product_variant", "sales_order", "location"];
 
-const SETTINGS: &str = "
-    select c.connector_id, c.identity from nexus.connector c where c.tenant_id = $1 and c.identity <> '{}'";
-
 /// What the tenant says of its connectors' identifiers.
 #[derive(Default)]
 pub struct Identifiers(HashMap<Uuid, Settings>);
 
 impl Identifiers {
-    pub fn load(client: &mut SpiClient<'_>, tenant_id: Uuid) -> Result<Self> {
-        let mut identifiers = Self::default();
-        for row in plan::run(client, SETTINGS, &[from_core(tenant_id).into()])? {
-            let (Some(connector_id), Some(settings)) =
-                (row.get::<PgUuid>(1).map_err(internal)?, row.get::<JsonB>(2).map_err(internal)?)
-            else {
-                continue;
-            };
+    /// Adds what is said of a connector's: (…, connector_id, …, settings).
+    pub fn add(&mut self, row: &SpiHeapTupleData<'_>) -> Result<()> {
+        if let (Some(connector_id), Some(settings)) =
+            (row.get::<PgUuid>(2).map_err(internal)?, row.get::<JsonB>(4).map_err(internal)?)
+        {
             match Settings::from_json(&settings.0) {
                 Ok(settings) => {
-                    identifiers.0.insert(to_core(connector_id), settings);
+                    self.0.insert(to_core(connector_id), settings);
                 }
                 // update_connector refuses these; one written past it must not stop the tenant's events.
                 Err(error) => pgrx::warning!("connector {connector_id}: {error}"),
             }
         }
-        Ok(identifiers)
+        Ok(())
     }
 
     /// A record as resolution sees it, in a state of it.
@@ -86,10 +80,6 @@ pub struct Domain<'a> {
 }
 
 impl Domain<'_> {
-    fn has(&self, touched: &Touched) -> bool {
-        touched.kind.name == self.kind.name && touched.environment_id == self.environment_id
-    }
-
     fn found(&self, candidates: Vec<Candidate>) -> Found {
         let Self { kind, environment_id, .. } = *self;
         Found { kind, environment_id, within: Vec::new(), of: None, kept: Vec::new(), candidates }
@@ -112,6 +102,7 @@ pub fn run(
     batch: &Batch,
     merges: &mut BTreeMap<Uuid, Merge>,
     anew: &BTreeSet<Uuid>,
+    identifiers: &Identifiers,
 ) -> Result<()> {
     let has_changed = |merge: &Merge| merge.before.as_ref() != Some(&merge.stored.record);
     let is_concerned = |merge: &Merge| {
@@ -121,10 +112,9 @@ pub fn run(
     if !merges.values().any(is_concerned) {
         return Ok(());
     }
-    let identifiers = Identifiers::load(client, batch.tenant_id)?;
     let mut touched = Vec::new();
     for merge in merges.values().filter(|merge| is_concerned(merge)) {
-        let touched_one = Touched::new(merge, &identifiers, anew);
+        let touched_one = Touched::new(merge, identifiers, anew);
         if touched_one.affected != Affected::Nothing {
             touched.push(touched_one);
         }
@@ -132,13 +122,10 @@ pub fn run(
     if touched.is_empty() {
         return Ok(());
     }
-    lock(batch, &touched, &identifiers, merges);
+    lock(batch, &touched, identifiers, merges);
     keys::write(client, batch.tenant_id, &touched)?;
     let mut found = Vec::new();
-    for (kind, environment_id) in domains(&touched) {
-        let domain = Domain { kind, environment_id, tenant_id: batch.tenant_id, identifiers: &identifiers };
-        let of_domain: Vec<&Touched> = touched.iter().filter(|touched| domain.has(touched)).collect();
-        let held = keys::holders(client, &domain, &keys::asked(&of_domain))?;
+    for (domain, of_domain, held) in by_domain(client, batch.tenant_id, &touched, identifiers)? {
         found.extend(link(client, batch, &domain, &of_domain, &held, merges, anew)?);
         found.extend(suggestions(client, &domain, &of_domain, &held, merges)?);
     }
@@ -225,15 +212,12 @@ pub fn related(
     batch: &Batch,
     merges: &BTreeMap<Uuid, Merge>,
     anew: &BTreeSet<Uuid>,
+    identifiers: &Identifiers,
 ) -> Result<BTreeSet<Uuid>> {
-    let identifiers = Identifiers::load(client, batch.tenant_id)?;
     let concerned = merges.values().filter(|merge| RESOLVED.contains(&merge.stored.kind.name));
-    let touched: Vec<Touched> = concerned.map(|merge| Touched::new(merge, &identifiers, anew)).collect();
+    let touched: Vec<Touched> = concerned.map(|merge| Touched::new(merge, identifiers, anew)).collect();
     let mut related = BTreeSet::new();
-    for (kind, environment_id) in domains(&touched) {
-        let domain = Domain { kind, environment_id, tenant_id: batch.tenant_id, identifiers: &identifiers };
-        let of_domain: Vec<&Touched> = touched.iter().filter(|touched| domain.has(touched)).collect();
-        let held = keys::holders(client, &domain, &keys::asked(&of_domain))?;
+    for (domain, of_domain, held) in by_domain(client, batch.tenant_id, &touched, identifiers)? {
         let partners = keys::partners(&of_domain, &held);
         let mut walk = Walk::new(&domain);
         walk.begin(of_domain.iter().map(|touched| touched.after.birth_id).chain(partners));
@@ -260,12 +244,32 @@ pub fn forget_keys(client: &mut SpiClient<'_>, tenant_id: Uuid, birth_ids: &[Uui
     Ok(())
 }
 
-fn domains(touched: &[Touched]) -> Vec<(&'static Kind, Uuid)> {
-    let mut domains: Vec<(&'static Kind, Uuid)> =
-        touched.iter().map(|touched| (touched.kind, touched.environment_id)).collect();
-    domains.sort_by_key(|(kind, environment_id)| (kind.name, *environment_id));
-    domains.dedup_by_key(|(kind, environment_id)| (kind.name, *environment_id));
-    domains
+/// A domain, those of its records, and who holds the keys that they are looked up by.
+type OfDomain<'a> = (Domain<'a>, Vec<&'a Touched>, BTreeMap<Key, Held>);
+
+/// The records by domain.
+fn by_domain<'a>(
+    client: &mut SpiClient<'_>,
+    tenant_id: Uuid,
+    touched: &'a [Touched],
+    identifiers: &'a Identifiers,
+) -> Result<Vec<OfDomain<'a>>> {
+    let mut groups: BTreeMap<(&str, Uuid), Vec<&Touched>> = BTreeMap::new();
+    for one in touched {
+        groups.entry((one.kind.name, one.environment_id)).or_default().push(one);
+    }
+    let domain =
+        |of: &Touched| Domain { kind: of.kind, environment_id: of.environment_id, tenant_id, identifiers };
+    let groups = groups.into_values().filter_map(|group| Some((domain(group.first()?), group)));
+    let (domains, groups): (Vec<Domain<'_>>, Vec<Vec<&Touched>>) = groups.unzip();
+    let asked: Vec<_> = domains.iter().zip(groups.iter().map(|group| keys::asked(group))).collect();
+    let held = keys::holders(client, tenant_id, &asked)?;
+    Ok(domains
+        .into_iter()
+        .zip(groups)
+        .zip(held)
+        .map(|((domain, group), held)| (domain, group, held))
+        .collect())
 }
 
 impl Touched {

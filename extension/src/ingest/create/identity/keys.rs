@@ -28,14 +28,15 @@ const PUT: &str = "
 /// One more of each than an entity may have: a count that stops there has said enough.
 const HOLDERS: &str = "
     select r.place, h.birth_id, h.is_live
-    from (select unnest($4) as place, unnest($5) as key_type, unnest($6) as key_value) r
+    from (select unnest($2) as place, unnest($3) as environment_id, unnest($4) as kind, unnest($5) as key_type,
+                 unnest($6) as key_value) r
     cross join lateral (
         (select k.birth_id, k.is_live from nexus.identity_key k
-         where k.tenant_id = $1 and k.environment_id = $2 and k.kind = $3
+         where k.tenant_id = $1 and k.environment_id = r.environment_id and k.kind = r.kind
            and k.key_type = r.key_type and k.key_value = r.key_value and k.is_live limit $7)
         union all
         (select k.birth_id, k.is_live from nexus.identity_key k
-         where k.tenant_id = $1 and k.environment_id = $2 and k.kind = $3
+         where k.tenant_id = $1 and k.environment_id = r.environment_id and k.kind = r.kind
            and k.key_type = r.key_type and k.key_value = r.key_value and not k.is_live limit $7)) h";
 
 /// Who holds a key.
@@ -84,24 +85,27 @@ pub(super) fn write(client: &mut SpiClient<'_>, tenant_id: Uuid, touched: &[Touc
     Ok(())
 }
 
-/// Who holds each of these keys.
+/// Who holds each of these keys, domain by domain.
 pub fn holders(
     client: &mut SpiClient<'_>,
-    domain: &Domain<'_>,
-    keys: &BTreeSet<Key>,
-) -> Result<BTreeMap<Key, Held>> {
-    let mut held: BTreeMap<Key, Held> = BTreeMap::new();
+    tenant_id: Uuid,
+    asked: &[(&Domain<'_>, BTreeSet<Key>)],
+) -> Result<Vec<BTreeMap<Key, Held>>> {
+    let mut held: Vec<BTreeMap<Key, Held>> = asked.iter().map(|_| BTreeMap::new()).collect();
+    let of_domains = asked.iter().enumerate();
+    let keys: Vec<(usize, &Domain<'_>, &Key)> = of_domains
+        .flat_map(|(place, (domain, keys))| keys.iter().map(move |key| (place, *domain, key)))
+        .collect();
     if keys.is_empty() {
         return Ok(held);
     }
-    let keys: Vec<&Key> = keys.iter().collect();
     let arguments = [
-        from_core(domain.tenant_id).into(),
-        from_core(domain.environment_id).into(),
-        domain.kind.name.into(),
+        from_core(tenant_id).into(),
         column(0..keys.len(), |place| i32::try_from(place).ok()),
-        column(&keys, |key| key.key_type.as_str()),
-        column(&keys, |key| &*key.value),
+        column(&keys, |(_, domain, _)| from_core(domain.environment_id)),
+        column(&keys, |(_, domain, _)| domain.kind.name),
+        column(&keys, |(.., key)| key.key_type.as_str()),
+        column(&keys, |(.., key)| &*key.value),
         i64::try_from(MOST_MEMBERS + 1).unwrap_or(i64::MAX).into(),
     ];
     for row in plan::run(client, HOLDERS, &arguments)? {
@@ -112,10 +116,10 @@ pub fn holders(
         ) else {
             continue;
         };
-        let Some(key) = usize::try_from(place).ok().and_then(|place| keys.get(place).copied()) else {
+        let Some((of_domain, _, key)) = usize::try_from(place).ok().and_then(|place| keys.get(place)) else {
             continue;
         };
-        let of = held.entry(key.clone()).or_default();
+        let of = held[*of_domain].entry((*key).clone()).or_default();
         if is_live { &mut of.live } else { &mut of.deleted }.push(to_core(birth_id));
     }
     Ok(held)

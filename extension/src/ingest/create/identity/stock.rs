@@ -1,5 +1,6 @@
 //! Whose word on stock counts, where it became known that locations are one, or are not.
 
+use crate::configuration::Configuration;
 use crate::error::{Result, internal};
 use crate::functions::{from_core, to_core};
 use crate::ingest::create::entity::{self, Entity};
@@ -36,6 +37,9 @@ pub fn redo(client: &mut SpiClient<'_>, batch: &Batch, locations: &[Uuid], most:
     for row in plan::run(client, MISTAKEN, &[from_core(batch.tenant_id).into(), rows.into(), most.into()])? {
         levels.extend(row.get::<PgUuid>(1).map_err(internal)?.map(to_core));
     }
+    if levels.is_empty() {
+        return Ok(0);
+    }
     let levels = record::lock(client, batch.tenant_id, &levels)?;
     let policy = entity::policy_of(client, batch.tenant_id, &levels)?;
     let mut entities: Vec<Entity> =
@@ -43,7 +47,8 @@ pub fn redo(client: &mut SpiClient<'_>, batch: &Batch, locations: &[Uuid], most:
     let merges: BTreeMap<Uuid, Merge> =
         levels.into_iter().map(|stored| (stored.birth_id, Merge::of(stored))).collect();
     let versions = write_golden(client, batch.tenant_id, &merges, &mut entities)?;
-    emit::run(client, batch, &entities, &versions)?;
+    let Configuration { subscriptions, .. } = Configuration::load(client, batch.tenant_id)?;
+    emit::run(client, batch, &entities, &versions, &subscriptions)?.queue(client, batch.tenant_id)?;
     Ok(entities.len())
 }
 

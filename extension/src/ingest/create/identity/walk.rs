@@ -142,8 +142,8 @@ impl<'a> Walk<'a> {
             }));
         }
         self.asked.extend(keys.iter().cloned());
-        for (key, held) in keys::holders(client, self.domain, &keys)? {
-            let Held { live, deleted } = held;
+        let held = keys::holders(client, self.domain.tenant_id, &[(self.domain, keys)])?;
+        for (key, Held { live, deleted }) in held.into_iter().flatten() {
             // One more than may be linked: whether the key has just become crowded, or just not any more.
             if live.len() <= CROWDED {
                 self.frontier.extend(live.iter());
