@@ -357,7 +357,6 @@ comment on column nexus.sales_order.deleted_at is 'When every source had deleted
 comment on column nexus.sales_order.created_at is 'When Nexus first wrote it.';
 comment on column nexus.sales_order.updated_at is 'When Nexus last changed it.';
 create index sales_order_customer_id_idx on nexus.sales_order (customer_id);
-create index sales_order_customer_birth_id_idx on nexus.sales_order (customer_birth_id);
 create index sales_order_order_number_key_idx on nexus.sales_order (tenant_id, order_number_key);
 create index sales_order_ordered_at_idx on nexus.sales_order (tenant_id, ordered_at);
 create index sales_order_ordered_on_idx on nexus.sales_order (tenant_id, ordered_on);

@@ -25,12 +25,13 @@ const BY_ALIAS: &str = "select r.birth_id as named_id, r.entity_id from r
         select a.alias_id, r.entity_id from r
         join nexus.source_record_alias a on a.tenant_id = $1 and a.birth_id = r.birth_id";
 
-/// One statement for each column that refers to a kind. Of what refers to an order the rows are found by the
-/// entities that the order has been part of; of everything else by what they name.
+/// One statement for each column that refers to a kind. What refers to an order or a customer is found by the entities
+/// that these have been part of: that is what people look for, so it has an index anyway. Everything else is found by
+/// what it names.
 static STATEMENTS: LazyLock<Vec<(&'static str, String)>> = LazyLock::new(|| {
     let statement = |(table, name, target): (&'static str, &'static str, &Kind)| {
         let (names, place) = match target.name {
-            "sales_order" => (
+            "sales_order" | "customer" => (
                 "select r.birth_id as named_id, r.entity_id, r.birth_id as former_id from r
         union
         select r.birth_id, r.entity_id, c.old_entity_id from r
