@@ -20,7 +20,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// What docs/performance.md advises for a server, in lines of `postgresql.conf`, for one of this machine's size.
-pub const SERVER: &str = "shared_buffers = 1GB\nmax_wal_size = 8GB\nwal_compression = lz4";
+pub const SERVER: &str =
+    "shared_buffers = 1GB\nmax_wal_size = 8GB\nwal_compression = lz4\ncheckpoint_timeout = 30min";
 
 /// Where reports go: `$NEXUS_HOME/bench`, or `.nexus/bench` of the checkout.
 pub fn folder() -> PathBuf {
