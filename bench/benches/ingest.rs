@@ -107,7 +107,7 @@ struct Bench<'a> {
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<()> {
     let asked: Vec<String> = std::env::args().skip(1).filter(|name| !name.starts_with("--")).collect();
-    let cluster = Cluster::start_with("ingest", nexus_bench::SERVER);
+    let cluster = Cluster::start_with("ingest", &nexus_bench::server());
     for way in WAYS.iter().filter(|way| asked.is_empty() || asked.iter().any(|name| name == way.name)) {
         Bench::begin(&cluster, way).await?.measure().await?;
     }

@@ -36,7 +36,7 @@ struct Query {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let cluster = Cluster::start_with("rls", &format!("{}\nautovacuum = off", nexus_bench::SERVER));
+    let cluster = Cluster::start_with("rls", &format!("{}\nautovacuum = off", nexus_bench::server()));
     let database = cluster.database();
     let admin = database.admin().await;
     let tenant = load(&admin, "drop table bench.sale, bench.variant").await?;

@@ -23,7 +23,7 @@ const ALL_ORDERS: &str = "select sum(o.total_amount) from nexus.sales_order o wh
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let cluster = Cluster::start_with("views", &format!("{}\nautovacuum = off", nexus_bench::SERVER));
+    let cluster = Cluster::start_with("views", &format!("{}\nautovacuum = off", nexus_bench::server()));
     let database = cluster.database();
     let admin = database.admin().await;
     let tenant = load(&admin, LOAD_SOURCES).await?;

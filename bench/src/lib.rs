@@ -19,9 +19,14 @@ pub use report::{Report, aligned};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What docs/performance.md advises for a server, in lines of `postgresql.conf`, for one of this machine's size.
-pub const SERVER: &str =
-    "shared_buffers = 1GB\nmax_wal_size = 8GB\nwal_compression = lz4\ncheckpoint_timeout = 30min";
+/// What docs/performance.md advises for a server, in lines of `postgresql.conf`: of this machine's memory a quarter, as for
+/// a server that has nothing else to do.
+pub fn server() -> String {
+    let shared_buffers = Machine::this().memory_mb / 4;
+    format!(
+        "shared_buffers = {shared_buffers}MB\nmax_wal_size = 8GB\nwal_compression = lz4\ncheckpoint_timeout = 30min"
+    )
+}
 
 /// Where reports go: `$NEXUS_HOME/bench`, or `.nexus/bench` of the checkout.
 pub fn folder() -> PathBuf {

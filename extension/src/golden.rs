@@ -72,6 +72,9 @@ pub fn write(
         if !gone.is_empty() {
             plan::run(client, &children.delete, &[from_core(tenant_id).into(), column(gone, |id| id)])?;
         }
+        // One whose records said nothing meanwhile kept its row and its children, of which nobody knows.
+        let back: Vec<&Change<'_>> = known.iter().copied().filter(|change| change.before.is_none()).collect();
+        delete_strays(client, tenant_id, children, &back)?;
         let (new, known): (Vec<Child<'_>>, Vec<Child<'_>>) =
             standing.into_iter().partition(|(change, _)| change.is_new);
         write_children(client, tenant_id, &children.insert, children, new)?;
@@ -90,19 +93,38 @@ pub fn repair(
     for (statements, changes) in by_kind(changes) {
         versions.extend(upsert(client, tenant_id, statements, &statements.repair, &changes)?);
         let Some(children) = &statements.children else { continue };
-        let standing: Vec<Child<'_>> = changes
-            .iter()
-            .flat_map(|change| change.after.children.iter().map(|child| (*change, child)))
-            .collect();
-        let arguments = [
-            from_core(tenant_id).into(),
-            column(&changes, |change| from_core(change.entity_id)),
-            column(&standing, |(_, child)| text(child, &children.columns[0])),
-        ];
-        plan::run(client, &children.delete_strays, &arguments)?;
-        write_children(client, tenant_id, &children.upsert, children, standing)?;
+        delete_strays(client, tenant_id, children, &changes)?;
+        write_children(client, tenant_id, &children.upsert, children, children_of(&changes))?;
     }
     Ok(versions)
+}
+
+fn children_of<'a>(changes: &[&'a Change<'a>]) -> Vec<Child<'a>> {
+    let children = |change: &&'a Change<'a>| {
+        let change = *change;
+        change.after.children.iter().map(move |child| (change, child))
+    };
+    changes.iter().flat_map(children).collect()
+}
+
+/// Takes out the child rows of these entities that they do not have.
+fn delete_strays(
+    client: &mut SpiClient<'_>,
+    tenant_id: Uuid,
+    statements: &'static ChildStatements,
+    changes: &[&Change<'_>],
+) -> Result<()> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let standing = children_of(changes);
+    let arguments = [
+        from_core(tenant_id).into(),
+        column(changes, |change| from_core(change.entity_id)),
+        column(&standing, |(_, child)| text(child, &statements.columns[0])),
+    ];
+    plan::run(client, &statements.delete_strays, &arguments)?;
+    Ok(())
 }
 
 /// The changes of each kind, in the order in which their rows are written whoever writes them.

@@ -60,6 +60,11 @@ impl Caller {
         format!("api_key:{}", self.api_key_id)
     }
 
+    /// What the key may do.
+    pub fn scopes(&self) -> &[String] {
+        &self.scopes
+    }
+
     /// Whether the key is still in force.
     pub fn is_in_force(&self, configuration: &Configuration) -> bool {
         configuration.api_key(&self.key_hash).is_some()

@@ -128,7 +128,7 @@ pub struct Given {
     /// Connections for everything else [default: 8]
     #[arg(long, env = "NEXUS_POOL_SIZE")]
     pub pool_size: Option<usize>,
-    /// Deliveries under way at a time [default: 256]
+    /// Deliveries under way at a time [default: 512]
     #[arg(long, env = "NEXUS_DISPATCH_SLOTS")]
     pub dispatch_slots: Option<usize>,
     /// Deliveries under way at a time to one flow or subscription [default: 16]

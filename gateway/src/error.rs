@@ -230,7 +230,8 @@ impl Trouble {
             "57014" => Self::Away, // cancelled by its timeout
             "23505" => Self::Duplicate,
             code => match &code[..2] {
-                "08" | "53" | "57" | "58" => Self::Away,
+                // 25: such as a server that has become read-only, since its disk is full or it is a standby.
+                "08" | "25" | "53" | "57" | "58" => Self::Away,
                 "22" | "23" | "54" => Self::Data,
                 _ => Self::Other,
             },
@@ -359,6 +360,7 @@ mod tests {
             ("57P01", Trouble::Away),
             ("53300", Trouble::Away),
             ("08006", Trouble::Away),
+            ("25006", Trouble::Away),
             ("22P05", Trouble::Data),
             ("23505", Trouble::Duplicate),
             ("42501", Trouble::Other),

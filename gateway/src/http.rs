@@ -21,7 +21,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Sleep, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 /// How long the TLS handshake may take.
@@ -40,9 +40,13 @@ const HTTP2_PING: Duration = Duration::from_secs(30);
 /// After a failed accept, such as for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// What a connection of HTTP/2 begins with; until it is known whether one does, no time-out of a protocol runs.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 /// Serves until told to stop, then lets requests under way end. `read_timeout` is how long a request's headers
-/// may take to arrive, counted from the connection or the last answer on: idle connections are closed by it too. So many
-/// connections have a place at a time; those of HTTP/1 that became streams need none.
+/// may take to arrive, counted from the connection or the last answer on: idle connections of HTTP/1 are closed by it too,
+/// while those of HTTP/2 stay as long as they answer pings. So many connections have a place at a time; those of HTTP/1 that
+/// became streams need none.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
@@ -119,46 +123,75 @@ async fn converse(
         .max_concurrent_streams(MAX_STREAMS)
         .keep_alive_interval(HTTP2_PING)
         .enable_connect_protocol();
-    let connection = builder
-        .serve_connection_with_upgrades(TokioIo::new(SmallReads(stream)), TowerToHyperService::new(router));
+    let connection = builder.serve_connection_with_upgrades(
+        TokioIo::new(Inbound::new(stream, read_timeout)),
+        TowerToHyperService::new(router),
+    );
     if let Err(error) = watcher.watch(connection.into_owned()).await {
         tracing::trace!(%error, "a connection ended early");
     }
 }
 
-/// A stream of which little is read at a time: thousands of connections must not each keep what their largest body filled.
-struct SmallReads<S>(S);
+/// A stream of which little is read at a time, for thousands of connections must not each keep what their largest body
+/// filled, and which says within a time what protocol it speaks.
+struct Inbound<S> {
+    stream: S,
+    /// Until it has said so: when it has to, and how much of the preface has come.
+    beginning: Option<(Pin<Box<Sleep>>, usize)>,
+}
 
-impl<S: AsyncRead + Unpin> AsyncRead for SmallReads<S> {
+impl<S> Inbound<S> {
+    fn new(stream: S, within: Duration) -> Self {
+        Self { stream, beginning: Some((Box::pin(sleep(within)), 0)) }
+    }
+
+    /// Hears what came.
+    fn heard(&mut self, bytes: &[u8]) {
+        let Some((_, matched)) = &mut self.beginning else { return };
+        let expected = &PREFACE[*matched..];
+        match expected.starts_with(bytes) && bytes.len() < expected.len() {
+            true => *matched += bytes.len(),
+            false => self.beginning = None,
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Inbound<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if let Some((deadline, _)) = &mut self.beginning
+            && deadline.as_mut().poll(context).is_ready()
+        {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
         let room = buffer.remaining().min(READ_BYTES);
         let mut part = ReadBuf::new(buffer.initialize_unfilled_to(room));
-        let read = Pin::new(&mut self.0).poll_read(context, &mut part);
+        let read = Pin::new(&mut self.stream).poll_read(context, &mut part);
         let filled = part.filled().len();
+        self.heard(part.filled());
         buffer.advance(filled);
         read
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for SmallReads<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Inbound<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, bytes)
+        Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
+        Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 
     fn poll_write_vectored(
@@ -166,11 +199,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for SmallReads<S> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(context, slices)
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.stream.is_write_vectored()
     }
 }
 

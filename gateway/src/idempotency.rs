@@ -45,12 +45,13 @@ pub async fn once(State(app): State<Arc<App>>, request: Request, next: Next) -> 
     if request.method().is_safe() {
         return next.run(request).await;
     }
-    let (tenant_id, environment_id) = match identity {
-        Identity::Tenant(caller) => (caller.tenant_id, caller.environment_id),
-        Identity::Platform(_) => (Uuid::nil(), Uuid::nil()),
+    // An answer is for who may do the same: a key that may not is refused as with another request.
+    let (tenant_id, environment_id, scopes) = match identity {
+        Identity::Tenant(caller) => (caller.tenant_id, caller.environment_id, caller.scopes().join(" ")),
+        Identity::Platform(_) => (Uuid::nil(), Uuid::nil(), "platform".to_owned()),
     };
     match parse(header) {
-        Ok(key) => answer(app, tenant_id, environment_id, key, request, next)
+        Ok(key) => answer(app, (tenant_id, environment_id), &scopes, key, request, next)
             .await
             .unwrap_or_else(Error::into_response),
         Err(refused) => refused.into_response(),
@@ -59,15 +60,15 @@ pub async fn once(State(app): State<Arc<App>>, request: Request, next: Next) -> 
 
 async fn answer(
     app: Arc<App>,
-    tenant_id: Uuid,
-    environment_id: Uuid,
+    (tenant_id, environment_id): (Uuid, Uuid),
+    scopes: &str,
     key: String,
     request: Request,
     next: Next,
 ) -> Result<Response, Error> {
     let (parts, body) = request.into_parts();
     let body = body::read(body, &app.body_limits).await?;
-    let line = format!("{} {}\n", parts.method, parts.uri);
+    let line = format!("{} {}\n{scopes}\n", parts.method, parts.uri);
     let request_sha256 = Sha256::new().chain_update(line).chain_update(&body).finalize().into();
     let write = Write { tenant_id, environment_id, key, request_sha256 };
     if let Some(answered) = write.begin(&app).await? {

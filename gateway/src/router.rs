@@ -104,8 +104,8 @@ async fn finish(request: Request, next: Next) -> Response {
     let started = Instant::now();
     let trace_id = trace_of(&request);
     let route = request.extensions().get::<MatchedPath>().map_or("unknown", MatchedPath::as_str).to_owned();
-    let method = request.method().clone();
-    let span = tracing::info_span!("request", trace_id = %trace_id, method = %method, route = %route);
+    let method = metrics::method(request.method());
+    let span = tracing::info_span!("request", trace_id = %trace_id, method, route = %route);
 
     let mut response = match http::check_headers(request.headers()) {
         Ok(()) => next.run(request).instrument(span.clone()).await,
@@ -125,7 +125,7 @@ async fn finish(request: Request, next: Next) -> Response {
         response.headers_mut().insert(TRACE_ID, value);
     }
     let (status, took) = (response.status().as_u16(), started.elapsed());
-    metrics::request(&route, method.as_str(), status, took);
+    metrics::request(&route, method, status, took);
     span.in_scope(|| tracing::debug!(status, took_ms = took.as_millis() as u64, "answered"));
     response
 }

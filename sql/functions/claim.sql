@@ -75,7 +75,8 @@ begin
     select array_agg(p.id), array_agg(case when p.is_paused then 0 else p.room end), array_agg(p.since), array_agg(p.after),
            coalesce(bool_or(p.is_paused or p.is_ordered), false)
     into destinations, rooms, sinces, afters, is_laid_aside
-    from destination p where p.is_paused or p.is_ordered or p.room > 0;
+    from destination p
+    where (p.is_paused or p.is_ordered or p.room > 0) and (select t.is_active from nexus.tenant t where t.tenant_id = $1);
     if destinations is null then
         return;
     end if;
@@ -149,7 +150,7 @@ begin
 end;
 $$;
 comment on function nexus.claim(uuid, text, integer, interval, integer, jsonb, jsonb, uuid[], timestamptz[], uuid[]) is
-    'Leases up to so many due deliveries of one tenant to a worker, with all that is needed to send them: round robin over destinations, at most per_destination of each, or what room says for it ({"<destination_id>": 0} leaves one out); not heeded for one that was changed at another time than as_of says. Of known destinations (in the order of their ids) only what is due since and after a place: since that time, and of that time from that delivery on. Of an entity''s ordered deliveries only the first. A domain event''s payload stands in one of its deliveries'' rows alone.';
+    'Leases up to so many due deliveries of one tenant, if it is active, to a worker, with all that is needed to send them: round robin over destinations, at most per_destination of each, or what room says for it ({"<destination_id>": 0} leaves one out); not heeded for one that was changed at another time than as_of says. Of known destinations (in the order of their ids) only what is due since and after a place: since that time, and of that time from that delivery on. Of an entity''s ordered deliveries only the first. A domain event''s payload stands in one of its deliveries'' rows alone.';
 
 -- Rows of the queue that are locked are changed by their place. By id, the planner would read all of a tenant's: the queue is
 -- mostly empty when statistics are taken, so that one row is all it expects to find there.

@@ -60,11 +60,11 @@ begin
           and (d.leased_until is null or d.leased_until < now())
         order by d.due_at, d.delivery_id limit 1
     ) earliest
-    where q.tenant_id <> all ($2)
+    where q.tenant_id <> all ($2) and (select t.is_active from nexus.tenant t where t.tenant_id = q.tenant_id)
     group by q.tenant_id
     order by min(earliest.due_at)
     limit $1;
 end;
 $$;
 comment on function nexus.due_tenants(integer, uuid[], uuid[], uuid[], timestamptz[], uuid[]) is
-    'Tenants with deliveries due now, without those excluded, and since when; the longest waiting first. Of known destinations (in the order of their tenants'' ids and their own) only what is due since and after a place: since that time, and of that time from that delivery on.';
+    'Active tenants with deliveries due now, without those excluded, and since when; the longest waiting first. Of known destinations (in the order of their tenants'' ids and their own) only what is due since and after a place: since that time, and of that time from that delivery on.';

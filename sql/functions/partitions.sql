@@ -24,10 +24,11 @@ declare
     made integer := 0;
 begin
     foreach parent in array array['event', 'activity_log', 'domain_event', 'webhook_delivery_log'] loop
-        -- One month back, for clocks that are behind when a month begins.
+        -- On its first day also the month before, for clocks that are behind. What is older may be dropped: everything is
+        -- kept for a day at least, so that no month is made and dropped in turn.
         for month in
             select m at time zone 'UTC' from generate_series(
-                date_trunc('month', now() at time zone 'UTC') - interval '1 month',
+                date_trunc('month', now() at time zone 'UTC' - interval '1 day'),
                 date_trunc('month', now() at time zone 'UTC') + make_interval(months => months_ahead),
                 interval '1 month') m
         loop
@@ -52,6 +53,44 @@ $$;
 comment on function nexus._create_partitions(integer) is
     'Makes the monthly partitions of all history up to so many months ahead, as far as nobody is in the way; how many it made.';
 
+-- What waits for longer than its domain event is kept (for a subscription to be resumed) can never be sent.
+create function nexus._end_expired_deliveries(kept_from timestamptz) returns integer
+language plpgsql
+set search_path to pg_catalog, nexus, pg_temp
+as $$
+declare
+    -- Rows that one call ends at most: the next call goes on.
+    most constant integer := 20000;
+    ended integer;
+    of_tenant record;
+begin
+    create temporary table expired on commit drop as
+        with gone as (
+            delete from nexus.delivery d where d.ctid = any (array(
+                select o.ctid from nexus.delivery o where o.domain_event_id < nexus._uuid_at(kept_from)
+                order by o.tenant_id, o.delivery_id limit most for update skip locked))
+            returning d.*)
+        select g.* from gone g;
+    get diagnostics ended = row_count;
+    insert into nexus.webhook_delivery_log (
+        tenant_id, webhook_delivery_log_id, environment_id, delivery_id, kind, destination_id, domain_event_id, trace_id,
+        attempt, outcome, error_class, error, attempted_at)
+    select x.tenant_id, nexus.uuid_v7(), x.environment_id, x.delivery_id, x.kind, x.destination_id, x.domain_event_id,
+           v.trace_id, x.attempt, 'dead', 'configuration', 'it waited for longer than its domain event is kept', now()
+    from expired x join nexus.domain_event v on v.tenant_id = x.tenant_id and v.domain_event_id = x.domain_event_id;
+    for of_tenant in
+        select x.tenant_id, array_agg(x.destination_id) as destinations, array_agg(x.ordering_key) as ordering_keys
+        from expired x where x.ordering_key is not null group by x.tenant_id order by x.tenant_id
+    loop
+        perform nexus._wake_next(of_tenant.tenant_id, of_tenant.destinations, of_tenant.ordering_keys);
+    end loop;
+    drop table expired;
+    return ended;
+end;
+$$;
+comment on function nexus._end_expired_deliveries(timestamptz) is
+    'Ends deliveries of domain events from before that time, as dead in the log; how many.';
+
 create function nexus._drop_partition() returns table (action text, detail jsonb)
 language plpgsql
 set search_path to pg_catalog, nexus, pg_temp
@@ -60,6 +99,8 @@ set lock_timeout to '500ms'
 as $$
 declare
     old record;
+    kept_from timestamptz;
+    ended integer;
 begin
     for old in
         select p.relname as partition, parent.relname as parent
@@ -74,8 +115,15 @@ begin
     loop
         begin
             if old.parent = 'domain_event' then
-                perform nexus._raise_outbox_floor(
-                    (to_date(right(old.partition, 7), 'YYYY_MM') + interval '1 month') at time zone 'UTC');
+                kept_from := (to_date(right(old.partition, 7), 'YYYY_MM') + interval '1 month') at time zone 'UTC';
+                ended := nexus._end_expired_deliveries(kept_from);
+                if ended > 0 then
+                    action := 'deliveries.expired';
+                    detail := jsonb_build_object('count', ended);
+                    return next;
+                    return;
+                end if;
+                perform nexus._raise_outbox_floor(kept_from);
             end if;
             execute format('drop table nexus.%I', old.partition);
             action := 'partition.dropped';

@@ -25,8 +25,8 @@ declare
     places tid[];
 begin
     perform nexus._require_platform($1);
-    -- A tenant that is being deleted gets no more rows; its delete waits for us, or we find it gone.
-    perform from nexus.tenant t where t.tenant_id = $1 for key share;
+    -- A tenant that is being deleted gets no more rows; its delete waits for us, or we pass it by.
+    perform from nexus.tenant t where t.tenant_id = $1 for key share skip locked;
     if not found then
         return 0;
     end if;

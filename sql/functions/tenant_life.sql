@@ -65,7 +65,8 @@ declare
 begin
     -- The gateway does it for a platform key.
     perform nexus._require_platform($1);
-    select t.slug into former_slug from nexus.tenant t where t.tenant_id = $1;
+    -- Settlements under way end first; later ones pass it by.
+    select t.slug into former_slug from nexus.tenant t where t.tenant_id = $1 for update;
     if not found then
         raise no_data_found using message = format('there is no tenant %s', $1), detail = '{"code": "NX404"}';
     end if;

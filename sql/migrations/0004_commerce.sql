@@ -299,6 +299,7 @@ create table nexus.sales_order (
     ordered_at         timestamptz,
     -- A column and no expression: below row-level security an index is used only where nothing has to be computed.
     ordered_on         date generated always as ((ordered_at at time zone 'UTC')::date) stored,
+    email_key          text generated always as (lower(btrim(email))) stored,
     cancelled_at       timestamptz,
     closed_at          timestamptz,
     cancel_reason      text,
@@ -346,6 +347,7 @@ comment on column nexus.sales_order.base_total_amount is 'total_amount in base_c
 comment on column nexus.sales_order.ordered_on is 'The day of ordered_at in UTC.';
 comment on column nexus.sales_order.closed_at is 'When the source considered it done.';
 comment on column nexus.sales_order.email is 'The buyer''s, as written on the order.';
+comment on column nexus.sales_order.email_key is 'email trimmed and in lower case, to find orders by.';
 comment on column nexus.sales_order.billing_address is 'As on the order.';
 comment on column nexus.sales_order.shipping_address is 'As on the order.';
 comment on column nexus.sales_order.payment_methods is 'As the source calls them.';
@@ -358,6 +360,7 @@ comment on column nexus.sales_order.created_at is 'When Nexus first wrote it.';
 comment on column nexus.sales_order.updated_at is 'When Nexus last changed it.';
 create index sales_order_customer_id_idx on nexus.sales_order (customer_id);
 create index sales_order_order_number_key_idx on nexus.sales_order (tenant_id, order_number_key);
+create index sales_order_email_key_idx on nexus.sales_order (tenant_id, email_key);
 create index sales_order_ordered_at_idx on nexus.sales_order (tenant_id, ordered_at);
 create index sales_order_ordered_on_idx on nexus.sales_order (tenant_id, ordered_on);
 create index sales_order_created_at_idx on nexus.sales_order (tenant_id, environment_id, created_at, sales_order_id);

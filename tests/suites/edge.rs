@@ -4,16 +4,17 @@ use crate::{GATEWAY, site};
 use futures_util::future::join_all;
 use nexus_tests::authority::Authority;
 use nexus_tests::cluster::SHARED;
-use nexus_tests::gateway::Gateway;
+use nexus_tests::gateway::{Gateway, admin};
 use nexus_tests::shop::{fresh_id, minute, shopify, shopify_bytes, shopify_order};
 use nexus_tests::site::{Answer, Site, answer};
-use nexus_tests::wait::{eventually, until};
+use nexus_tests::wait::{DEADLINE, eventually, until};
 use reqwest::{Certificate, Client, Method, StatusCode, Version};
 use serde_json::{Value, json};
 use std::fs;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 /// Asks until it is refused, which it must be after one burst of ten, or a few more where the machine is slow.
 async fn until_refused(mut ask: impl AsyncFnMut() -> Answer) -> (u32, Answer) {
@@ -125,7 +126,14 @@ async fn who_is_slow_is_cut_off_and_holds_nobody_up() {
             assert_eq!(site.send(&order).await.status, 202);
         }
     };
-    let (headers, bodies, ()) = futures_util::join!(slow_headers, slow_bodies, others);
+    // Neither says which protocol it is going to speak.
+    let silent = join_all(["", "PRI * HTTP/2.0\r\n"].map(async |beginning| {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(beginning.as_bytes()).await.unwrap();
+        timeout(DEADLINE, stream.read_to_end(&mut Vec::new())).await.is_ok()
+    }));
+    let (headers, bodies, silent, ()) = futures_util::join!(slow_headers, slow_bodies, silent, others);
+    assert_eq!(silent, [true, true], "who says nothing is cut off");
     assert!(headers.iter().all(|heard| heard.is_empty() || heard.starts_with("HTTP/1.1 408")), "{headers:?}");
     assert!(
         bodies.iter().all(|heard| heard.starts_with("HTTP/1.1 408") && heard.contains("NX514")),
@@ -164,6 +172,29 @@ async fn one_idempotency_key_is_one_effect_and_one_answer() {
         "another tenant's is another"
     );
     assert_ne!(other.body["api_key"], first.body["api_key"]);
+
+    let arguments = [
+        "create-key",
+        "--tenant",
+        &acme.tenant.tenant_id.to_string(),
+        "--environment",
+        "prod",
+        "--scopes",
+        "read",
+    ];
+    let reader = admin(acme.database, &arguments, "")["api_key"].as_str().unwrap().to_owned();
+    let spied = eventually("the gateway knows the key", async || {
+        let request = acme.request(Method::POST, "/api/v1/api-keys").header("x-api-key", &reader);
+        let spied =
+            answer(request.header("idempotency-key", "\"once\"").json(&json!({ "name": "one" }))).await;
+        (spied.status != 401).then_some(spied)
+    })
+    .await;
+    assert_eq!(
+        (spied.status, spied.text("code")),
+        (422, "NX515"),
+        "what is shown once is not shown to a reader: {spied:?}"
+    );
 }
 
 #[tokio::test]

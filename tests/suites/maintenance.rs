@@ -8,6 +8,7 @@ use nexus_tests::wait::DEADLINE;
 use serde_json::json;
 use tokio::time::timeout;
 use tokio_postgres::Client;
+use uuid::Uuid;
 
 /// A month long past: its event partition holds nothing that the settings want kept.
 const OLD_PARTITION: &str = "create table nexus.event_2020_01 partition of nexus.event
@@ -60,6 +61,65 @@ async fn what_has_been_kept_long_enough_is_taken_away() {
         client.query_one(&format!("select count(*) from nexus.{table}"), &[]).await.unwrap().get(0)
     };
     assert_eq!((count("idempotency_key").await, count("job").await, count("event").await), (0, 0, 1));
+}
+
+/// Else what one call makes the next takes away, for ever.
+#[tokio::test]
+async fn no_month_is_made_and_taken_away_in_turn() {
+    let client = SHARED.database().admin().await;
+    for of in ["event", "domain_event", "activity_log", "webhook_delivery_log"] {
+        let setting = format!("{of}_retention_days");
+        client.execute("select nexus.set_setting($1, '1')", &[&setting]).await.unwrap();
+    }
+    client.batch_execute("select nexus.set_setting('partition_months_ahead', '4')").await.unwrap();
+    let done = timeout(DEADLINE, maintain(&client)).await.expect("it comes to an end");
+    assert!(done.iter().any(|action| action == "partitions.created"), "{done:?}");
+    assert_eq!(maintain(&client).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_delivery_that_waits_for_longer_than_its_event_is_kept_ends() {
+    let client = SHARED.database().admin().await;
+    let tenant = Tenant::create(&client).await;
+    let subscribe = "select nexus.create_subscription($1, $2, 'https://example.com', array['*'],
+                                                      options => '{\"ordering\": \"entity\"}')";
+    let subscription: Uuid =
+        client.query_one(subscribe, &[&tenant.tenant_id, &tenant.prod]).await.unwrap().get(0);
+    client
+        .batch_execute(
+            "create table nexus.domain_event_2020_01 partition of nexus.domain_event
+                 for values from ('016f5e66-e800-0000-0000-000000000000') to ('016ffe0f-b800-0000-0000-000000000000');
+             select nexus.migrate()",
+        )
+        .await
+        .unwrap();
+    // Two changes of an entity, the first of them long ago; the second waits for it.
+    let emit = "select nexus._emit($1, (select jsonb_agg(jsonb_build_object(
+            'domain_event_id', v.id, 'environment_id', $2::uuid, 'event_type', 'customer.updated', 'dedupe_key', v.id,
+            'entity_kind', 'customer', 'entity_id', $2::uuid, 'entity_version', v.version, 'trace_id', repeat('a', 32),
+            'payload', '{}'::jsonb))
+        from (values ('016f5e66-e800-7000-8000-000000000001'::uuid, 1), (nexus.uuid_v7(), 2)) v(id, version)))";
+    client.execute(emit, &[&tenant.tenant_id, &tenant.prod]).await.unwrap();
+    let aside = "update nexus.delivery d set due_at = 'infinity' where d.tenant_id = $1";
+    client.execute(aside, &[&tenant.tenant_id]).await.unwrap();
+
+    assert_eq!(maintain(&client).await, ["deliveries.expired", "partition.dropped"]);
+    let left = "select d.ordering_version, d.due_at <= now() from nexus.delivery d where d.tenant_id = $1";
+    let left = client.query(left, &[&tenant.tenant_id]).await.unwrap();
+    let left: Vec<(i64, bool)> = left.iter().map(|row| (row.get(0), row.get(1))).collect();
+    assert_eq!(left, [(2, true)], "the one behind it is due");
+    let logged = "select l.destination_id, l.outcome, l.error_class, l.trace_id = repeat('a', 32)
+                  from nexus.webhook_delivery_log l where l.tenant_id = $1";
+    let logged = client.query_one(logged, &[&tenant.tenant_id]).await.unwrap();
+    assert_eq!(
+        (
+            logged.get::<_, Uuid>(0),
+            logged.get::<_, &str>(1),
+            logged.get::<_, &str>(2),
+            logged.get::<_, bool>(3)
+        ),
+        (subscription, "dead", "configuration", true)
+    );
 }
 
 #[tokio::test]

@@ -2,16 +2,19 @@
 
 use nexus_tests::cluster::{Database, SHARED, connect};
 use nexus_tests::gateway::{Gateway, admin, admin_command};
+use nexus_tests::ingest;
 use nexus_tests::shop::{
     Webhook, fresh_id, minute, shopify, shopify_bytes, shopify_order, shopify_product, shopify_stock,
 };
 use nexus_tests::sink::{Reply, Sink};
 use nexus_tests::site::{Answer, Site, answer};
-use nexus_tests::wait::until;
+use nexus_tests::tenant::Tenant;
+use nexus_tests::wait::{DEADLINE, until};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Output;
+use tokio::time::timeout;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
@@ -402,4 +405,58 @@ async fn a_tenant_reads_who_changed_what() {
     }
     let by_key = entries.iter().find(|(action, _, is_key)| *action == "api_key.created" && *is_key).unwrap();
     assert!(by_key.1.starts_with("api_key:") && by_key.1 != "api_key:somebody", "{by_key:?}");
+}
+
+#[tokio::test]
+async fn a_tenant_that_is_switched_off_takes_nothing_in_and_delivers_nothing() {
+    let client = SHARED.database().admin().await;
+    let tenant = Tenant::create(&client).await;
+    let shop = tenant.connector(&client, "shopify").await;
+    tenant.flow(&client, &json!({ "kinds": ["sales_order"], "execution_url": "http://127.0.0.1:9" })).await;
+    let switch = async |is_active: bool| {
+        let changes = json!({ "is_active": is_active });
+        client.execute("select nexus.update_tenant($1, $2)", &[&tenant.tenant_id, &changes]).await.unwrap();
+    };
+    let due = async || -> i64 {
+        let sql = "select count(*) from nexus.due_tenants(10) t where t.tenant_id = $1";
+        client.query_one(sql, &[&tenant.tenant_id]).await.unwrap().get(0)
+    };
+    let claimed = async || -> i64 {
+        let sql = "select count(*) from nexus.claim($1, 'suite', 10)";
+        client.query_one(sql, &[&tenant.tenant_id]).await.unwrap().get(0)
+    };
+    ingest::accept(&client, &shop, &order()).await;
+    switch(false).await;
+    let refused = ingest::ingest(&client, &shop, &order()).await.unwrap_err();
+    assert!(refused.as_db_error().unwrap().detail().unwrap().contains("NX404"), "{refused:?}");
+    assert_eq!((due().await, claimed().await), (0, 0));
+    switch(true).await;
+    assert_eq!((due().await, claimed().await), (1, 1), "what was queued before waits for it");
+}
+
+/// Deleting takes its time; who settles meanwhile holds nobody up, and is not waited for in a circle.
+#[tokio::test]
+async fn outcomes_of_a_tenant_that_is_being_deleted_are_passed_by() {
+    let database = SHARED.database();
+    let (client, settler) = (database.admin().await, database.admin().await);
+    let tenant = Tenant::create(&client).await;
+    let shop = tenant.connector(&client, "shopify").await;
+    tenant.flow(&client, &json!({ "kinds": ["sales_order"], "execution_url": "http://127.0.0.1:9" })).await;
+    ingest::accept(&client, &shop, &order()).await;
+    let claim = "select jsonb_agg(jsonb_build_object('log_id', nexus.uuid_v7(), 'environment_id', c.environment_id,
+            'delivery_id', c.delivery_id, 'kind', c.kind, 'destination_id', c.destination_id, 'job_id', c.job_id,
+            'trace_id', c.trace_id, 'attempt', c.attempt, 'outcome', 'succeeded', 'attempted_at', now()))
+        from nexus.claim($1, 'suite', 10) c";
+    let outcomes: Value = settler.query_one(claim, &[&tenant.tenant_id]).await.unwrap().get(0);
+    client.batch_execute("begin").await.unwrap();
+    client.query("select * from nexus.delete_tenant($1)", &[&tenant.tenant_id]).await.unwrap();
+    let settle = "select nexus.settle($1, 'suite', $2)";
+    let arguments: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&tenant.tenant_id, &outcomes];
+    let settled = settler.query_one(settle, &arguments);
+    let settled: i32 = timeout(DEADLINE, settled).await.expect("it waits for nobody").unwrap().get(0);
+    assert_eq!(settled, 0);
+    client.batch_execute("commit").await.unwrap();
+    let left = "select count(*) from nexus.webhook_delivery_log where tenant_id = $1";
+    let left: i64 = client.query_one(left, &[&tenant.tenant_id]).await.unwrap().get(0);
+    assert_eq!(left, 0, "nothing is written of who is gone");
 }

@@ -22,7 +22,7 @@ const EMIT: &str = include_str!("../emit.sql");
 
 /// A cluster as the figures are measured on: as safe as a production one.
 pub fn cluster(name: &str) -> Cluster {
-    Cluster::start_with(name, nexus_bench::SERVER)
+    Cluster::start_with(name, &nexus_bench::server())
 }
 
 /// Tenants in a database of their own.

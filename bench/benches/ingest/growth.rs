@@ -92,6 +92,8 @@ pub async fn run(cluster: &Cluster) -> Result<()> {
     let (mut claimed, mut read) = ([vec![], vec![]], [vec![], vec![]]);
     for _ in 0..PASSES {
         between.pass(&mut grown, &mut empty, each).await?;
+    }
+    for _ in 0..PASSES {
         for (place, bench) in [&grown, &empty].into_iter().enumerate() {
             claimed[place].push(claim(bench).await?);
             read[place].push(readers[place].read().await?);
@@ -139,7 +141,10 @@ struct Taken {
 
 impl Taken {
     async fn pass<'a>(&mut self, grown: &mut Bench<'a>, empty: &mut Bench<'a>, each: i64) -> Result<()> {
-        for (place, bench) in [grown, empty].into_iter().enumerate() {
+        // Turn about, and neither always first.
+        let mut both = [(0, grown), (1, empty)];
+        both.rotate_left(self.speeds[0].len() % 2);
+        for (place, bench) in both {
             let pass = take_in(bench, each).await?;
             self.speeds[place].push(pass.webhooks_per_second);
             self.wal[place].push(pass.wal_per_webhook);

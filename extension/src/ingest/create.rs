@@ -104,6 +104,7 @@ pub fn repair(client: &mut SpiClient<'_>, batch: &Batch, birth_ids: &[Uuid]) -> 
     let entities: Vec<Uuid> = entities.into_iter().collect();
     let records = record::of_entities(client, batch.tenant_id, &entities)?;
     let policy = entity::policy_of(client, batch.tenant_id, &records)?;
+    advisory::share(&references_of(batch.tenant_id));
     let mut standing = entity::standing(&records, &policy);
     let mut changes: Vec<Change<'_>> =
         standing.iter_mut().filter_map(|entity| entity.change(None, false)).collect();

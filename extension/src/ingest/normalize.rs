@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use uuid::Uuid;
 
-/// Active connectors among those named, in the environment the session is bound to, if it is bound to one. They
+/// Active connectors of an active tenant among those named, in the environment the session is bound to, if it is bound to one. They
 /// cannot go or begin another reading of their events while the batch is under way: what deletes a tenant or
 /// reprocesses waits here, and later batches see it.
 const CONNECTORS: &str = "
@@ -23,6 +23,7 @@ const CONNECTORS: &str = "
     join nexus.connector_type m on m.connector_type = c.connector_type
      and (m.version = c.pinned_version or (c.pinned_version is null and m.is_current))
     where c.tenant_id = $1 and c.connector_id = any ($2) and c.is_active
+      and (select t.is_active from nexus.tenant t where t.tenant_id = $1)
       and ((select nexus.current_environment_id()) is null
            or c.environment_id = (select nexus.current_environment_id()))
     order by c.connector_id

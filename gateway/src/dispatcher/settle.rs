@@ -290,34 +290,34 @@ impl Settling {
         self.batches.drained().await;
     }
 
-    /// An outcome is not given up while the process lives: losing it would mean delivering twice.
     async fn settle_until_known(&self, batch: &Batch<Report>) {
-        let mut wait = Duration::from_millis(100);
-        loop {
-            match self.settle(batch.lane, &batch.items).await {
-                Ok(()) => return,
-                Err(failure) => match failure.trouble() {
-                    // The log's key is ours: it was stored, and only the answer was lost.
-                    Trouble::Duplicate => return,
-                    Trouble::Data | Trouble::Other => return self.settle_one_by_one(batch, &failure).await,
-                    Trouble::Away | Trouble::Conflict => {
-                        tracing::warn!(error = %failure, attempts = batch.items.len(), "outcomes could not be stored; trying again");
-                        tokio::time::sleep(wait).await;
-                        wait = (wait * 2).min(Duration::from_secs(5));
-                    }
-                },
+        let Err(failure) = self.settle_patiently(batch.lane, &batch.items).await else { return };
+        tracing::error!(error = %failure, "a batch of outcomes was refused and is stored one by one");
+        for report in &batch.items {
+            if self.settle_patiently(batch.lane, std::slice::from_ref(report)).await.is_ok() {
+                continue;
+            }
+            if let Err(failure) = self.settle_patiently(batch.lane, &[report.clone().bare()]).await {
+                tracing::error!(error = %failure, delivery_id = %report.delivery_id, "an outcome could not be stored; the delivery will be made again");
             }
         }
     }
 
-    async fn settle_one_by_one(&self, batch: &Batch<Report>, failure: &Failure) {
-        tracing::error!(error = %failure, "a batch of outcomes was refused and is stored one by one");
-        for report in &batch.items {
-            if self.settle(batch.lane, std::slice::from_ref(report)).await.is_ok() {
-                continue;
-            }
-            if let Err(failure) = self.settle(batch.lane, &[report.clone().bare()]).await {
-                tracing::error!(error = %failure, delivery_id = %report.delivery_id, "an outcome could not be stored; the delivery will be made again");
+    /// An outcome is not given up while the process lives, unless the database refuses it: losing it would mean
+    /// delivering twice.
+    async fn settle_patiently(&self, tenant_id: Uuid, reports: &[Report]) -> Result<(), Failure> {
+        let mut wait = Duration::from_millis(100);
+        loop {
+            let Err(failure) = self.settle(tenant_id, reports).await else { return Ok(()) };
+            match failure.trouble() {
+                // The log's key is ours: it was stored, and only the answer was lost.
+                Trouble::Duplicate => return Ok(()),
+                Trouble::Data | Trouble::Other => return Err(failure),
+                Trouble::Away | Trouble::Conflict => {
+                    tracing::warn!(error = %failure, attempts = reports.len(), "outcomes could not be stored; trying again");
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(Duration::from_secs(5));
+                }
             }
         }
     }

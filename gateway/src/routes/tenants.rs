@@ -83,7 +83,7 @@ pub async fn update(
     show(&app, &tenant_id).await.map(Json)
 }
 
-/// Deletes a tenant and everything of it. How many rows of each table is answered, since nothing else remains.
+/// Switches a tenant off, and then deletes it and everything of it. How many rows of each table is answered, since nothing else remains.
 ///
 /// A query may name the tenant's slug, `?slug=acme`, which then has to be this tenant's: whoever deletes by hand guards
 /// against an id out of the wrong line of a list.
@@ -103,6 +103,8 @@ pub async fn delete(
         ));
     }
     let actor = platform.actor();
+    app.database.act(&actor, sql::SWITCH_TENANT_OFF, &[(&tenant_id, Type::UUID)]).await?;
+    app.configuration.refresh_now(&app.database).await;
     let rows = app.database.act(&actor, sql::DELETE_TENANT, &[(&tenant_id, Type::UUID)]).await?;
     let mut deleted = Map::new();
     for row in rows {

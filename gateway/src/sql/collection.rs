@@ -341,7 +341,7 @@ pub static ORDERS: LazyLock<Collection> = LazyLock::new(|| {
         "sales_order",
         const {
             &[
-                filter("email", FilterValue::Email, "lower(t.email) = ?"),
+                filter("email", FilterValue::Email, "t.email_key = ?"),
                 filter("order_number", FilterValue::OrderNumber, "t.order_number_key = ?"),
                 filter("customer_id", FilterValue::Id, meant_by!("t.customer_id")),
                 filter("order_status", FilterValue::Words, "t.order_status = any(?)"),

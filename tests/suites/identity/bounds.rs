@@ -337,3 +337,50 @@ async fn what_guards_refused_stays_a_question_when_something_else_changes() {
     customer("outlet", "Byron", "+31600000002", 12).await;
     assert_eq!(suggested().await, 1);
 }
+
+/// A company's mailbox is no person's, so that nothing names him but what was written when they were two.
+#[tokio::test]
+async fn who_was_two_customers_is_forgotten_as_both() {
+    let client = super::DATABASE.admin().await;
+    let sources = Sources::create(&client).await;
+    let tenant_id = sources.tenant.tenant_id;
+    let flow = json!({ "kinds": ["customer", "sales_order"], "execution_url": "http://127.0.0.1:9" });
+    sources.tenant.flow(&client, &flow).await;
+    for (label, id, created) in [("shop", 1, 1), ("outlet", 2, 2)] {
+        let connector = &sources.connectors[label];
+        let him = person(id, &format!("info@{label}.example"), ("Zebulon", "Quixholm"), created, 10);
+        accept(&client, connector, &shopify("customers/update", &him, at(10))).await;
+        let his = order(10_000 + id, &format!("#{id}"), "5.00", &him, (101, "MUG"), 60);
+        accept(&client, connector, &shopify("orders/create", &his, at(60))).await;
+    }
+    let other = person(3, "info@third.example", ("Bertil", "Nordqvist"), 3, 10);
+    accept(&client, &sources.connectors["shop"], &shopify("customers/update", &other, at(10))).await;
+    let (one, _) = sources.record(&client, "customer", "shop", "1").await;
+    let (two, _) = sources.record(&client, "customer", "outlet", "2").await;
+    let merge = "select nexus.merge($1, 'customer', $2, $3, 'one person')";
+    let merged: Uuid = client.query_one(merge, &[&tenant_id, &one, &two]).await.unwrap().get(0);
+    let places = async |name: &str| -> Value {
+        let sql = "select jsonb_object_agg(p.place, p.count) from (
+                select p.place, count(*) from (
+                    select 'event' as place, convert_from(e.body, 'UTF8') as text from nexus.event e where e.tenant_id = $1
+                    union all select 'domain_event', v.payload::text from nexus.domain_event v where v.tenant_id = $1
+                    union all select 'job', j.normalized_payload::text from nexus.job j where j.tenant_id = $1
+                    union all select 'source_record', s.document::text from nexus.source_record s where s.tenant_id = $1
+                    union all select 'customer', to_jsonb(c)::text from nexus.customer c where c.tenant_id = $1
+                    union all select 'identity_key', k.key_value from nexus.identity_key k where k.tenant_id = $1
+                    union all select 'entity_change', c.because::text from nexus.entity_change c where c.tenant_id = $1
+                ) p where p.text ilike '%' || $2 || '%' group by 1) p";
+        client
+            .query_one(sql, &[&tenant_id, &name])
+            .await
+            .unwrap()
+            .get::<_, Option<Value>>(0)
+            .unwrap_or_default()
+    };
+    let others = places("Nordqvist").await;
+    assert_eq!(others, json!({ "event": 1, "domain_event": 1, "job": 1, "source_record": 1, "customer": 1 }));
+    assert_eq!(places("Quixholm").await["event"], 4);
+    client.execute("select nexus.erase_customer($1, $2)", &[&tenant_id, &merged]).await.unwrap();
+    assert_eq!(places("Quixholm").await, Value::Null);
+    assert_eq!(places("Nordqvist").await, others);
+}

@@ -83,6 +83,7 @@ impl DeleteTenant {
         }
         // Not bounded in time: a large tenant takes long.
         let client = context.database.client().await.map_err(|failure| super::failed(&failure))?;
+        client.query_typed(sql::SWITCH_TENANT_OFF, &[(&tenant_id, Type::UUID)]).await.map_err(broken)?;
         let rows = client.query_typed(sql::DELETE_TENANT, &[(&tenant_id, Type::UUID)]).await;
         let mut deleted = Map::new();
         for row in rows.map_err(broken)? {
