@@ -16,23 +16,27 @@ thread_local! {
     static COMPILED: RefCell<HashMap<(String, i32), Rc<Connector>>> = RefCell::default();
 }
 
-/// The compiled manifest of a connector type's version. A version never changes, so neither does this.
+/// The compiled manifest of a connector type's version. A version never changes, so neither does this; but one that this
+/// very transaction registered may come to be another.
 pub fn compiled(client: &SpiClient<'_>, connector_type: &str, version: i32) -> Result<Rc<Connector>> {
     let key = (connector_type.to_owned(), version);
     if let Some(connector) = COMPILED.with_borrow(|compiled| compiled.get(&key).cloned()) {
         return Ok(connector);
     }
-    let manifest: Option<JsonB> = client
+    let (manifest, is_settled): (Option<JsonB>, Option<bool>) = client
         .select(
-            "select m.manifest from nexus.connector_type m where m.connector_type = $1 and m.version = $2",
+            "select m.manifest, m.registered_at <> now() from nexus.connector_type m
+             where m.connector_type = $1 and m.version = $2",
             None,
             &[connector_type.into(), version.into()],
         )
-        .and_then(|rows| rows.first().get_one())
+        .and_then(|rows| rows.first().get_two())
         .map_err(internal)?;
     let manifest = manifest.ok_or_else(|| report(unknown(connector_type)))?;
     let connector = Rc::new(Connector::from_json(&manifest.0).map_err(report)?);
-    COMPILED.with_borrow_mut(|compiled| compiled.insert(key, Rc::clone(&connector)));
+    if is_settled == Some(true) {
+        COMPILED.with_borrow_mut(|compiled| compiled.insert(key, Rc::clone(&connector)));
+    }
     Ok(connector)
 }
 

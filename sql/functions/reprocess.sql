@@ -99,6 +99,13 @@ begin
                      and r.manifest_version = nexus._manifest_version($1, r.connector_id)) then
         perform nexus._begin_reading($1, c, case when $2 ? 'since' then nexus._uuid_at(($2 ->> 'since')::timestamptz) else no_event end)
         from unnest(chosen) c;
+    else
+        -- Nor is one left to an earlier mapping while the others are being read.
+        perform nexus._begin_reading($1, c, case when $2 ? 'since' then nexus._uuid_at(($2 ->> 'since')::timestamptz) else no_event end)
+        from unnest(chosen) c
+        where nexus._manifest_version($1, c) is distinct from (
+            select r.manifest_version from nexus.reprocessing r
+            where r.tenant_id = $1 and r.connector_id = c order by r.reprocessing_id desc limit 1);
     end if;
     select * into reading from nexus.reprocessing r
     where r.tenant_id = $1 and r.connector_id = any (chosen) and r.finished_at is null

@@ -280,3 +280,55 @@ async fn a_payload_that_only_names_a_record_asks_for_it() {
     assert_eq!((row.get::<_, &str>(0), row.get::<_, &str>(1)), ("sales_order", "250"));
     assert_eq!(row.get::<_, Uuid>(2), stub.event());
 }
+
+const LINES: &str = r#"
+    order_number = "$.number"
+    lines = { each = "$.items[*]", use = "line" }
+    [shapes.line]
+    external_id = "$.id"
+    quantity = "$.count"
+"#;
+
+/// Whose records said nothing meanwhile kept its row and its lines: when they speak again, of fewer lines, the others go.
+#[tokio::test]
+async fn lines_that_an_order_no_longer_has_when_it_comes_back_are_gone() {
+    let client = DATABASE.admin().await;
+    let platform = Platform::new();
+    let (good, bad) = (platform.manifest("$.id", LINES), platform.manifest("$.number", LINES));
+    platform.register(&client, &good).await;
+    let shop = Tenant::create(&client).await.connector(&client, platform.0).await;
+    let lines = async || -> i64 {
+        let sql = "select count(*) from nexus.sales_order_line l
+                   join nexus.source_record r on r.tenant_id = l.tenant_id and r.entity_id = l.sales_order_id
+                   where l.tenant_id = $1 and r.external_id = '1'";
+        client.query_one(sql, &[&shop.tenant_id]).await.unwrap().get(0)
+    };
+    let with = |items: Value| json!({ "number": "N1", "items": items });
+    let (one, two) = (json!({ "id": 1, "count": "1" }), json!({ "id": 2, "count": "1" }));
+    accept(&client, &shop, &order(1, minute(1), with(json!([one, two])))).await;
+    assert_eq!(lines().await, 2);
+    platform.register(&client, &bad).await;
+    reprocess(&client, &shop).await;
+    accept(&client, &shop, &order(1, minute(2), with(json!([one])))).await;
+    platform.register(&client, &good).await;
+    reprocess(&client, &shop).await;
+    assert_eq!(lines().await, 1);
+}
+
+/// What a transaction registers may be rolled back, and its version become another manifest's.
+#[tokio::test]
+async fn a_manifest_that_was_rolled_back_is_forgotten() {
+    let client = DATABASE.admin().await;
+    let platform = Platform::new();
+    let number = async || -> Value {
+        let sql = "select n.document -> 'order_number' from nexus.normalize($1, 'order', $2) n";
+        let body = serde_json::to_vec(&json!({ "id": 1, "at": minute(1), "number": "7" })).unwrap();
+        client.query_one(sql, &[&platform.0, &body]).await.unwrap().get(0)
+    };
+    client.batch_execute("begin").await.unwrap();
+    platform.register(&client, &platform.manifest("$.id", r#"order_number = "$.id""#)).await;
+    assert_eq!(number().await, json!("1"));
+    client.batch_execute("rollback").await.unwrap();
+    platform.register(&client, &platform.manifest("$.id", r#"order_number = "$.number""#)).await;
+    assert_eq!(number().await, json!("7"));
+}

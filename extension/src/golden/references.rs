@@ -12,13 +12,15 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::LazyLock;
 use uuid::Uuid;
 
+/// Each is looked up by itself (`offset 0`): joined, all of a tenant's aliases could be read.
 const RESOLVE: &str = "
-    select r.id, coalesce(
-        (select s.entity_id from nexus.source_record s where s.tenant_id = $1 and s.birth_id = r.id),
-        (select (select s.entity_id from nexus.source_record s where s.tenant_id = $1 and s.birth_id = a.birth_id)
-         from nexus.source_record_alias a where a.tenant_id = $1 and a.alias_id = r.id)),
-        (select true from nexus.source_record_alias a where a.tenant_id = $1 and a.alias_id = r.id)
-    from unnest($2) as r(id)";
+    select r.id, (select s.entity_id from nexus.source_record s where s.tenant_id = $1 and s.birth_id = r.id),
+           a.alias_id is not null, a.birth_id,
+           (select s.entity_id from nexus.source_record s where s.tenant_id = $1 and s.birth_id = a.birth_id)
+    from unnest($2) as r(id)
+    left join lateral (
+        select a.alias_id, a.birth_id from nexus.source_record_alias a
+        where a.tenant_id = $1 and a.alias_id = r.id offset 0) a on true";
 
 /// A row for every alias that we claim or refer to, without a record where nobody has claimed it yet: whoever claims
 /// it then waits for us, and sees the rows that refer to it.
@@ -72,14 +74,16 @@ pub fn resolve_references(
             None
         });
     }
-    let Resolved { mut found, placed } = resolve(client, tenant_id, named)?;
-    let unseen = may_be_alias.into_iter().filter(|id| !found.contains_key(id)).collect();
-    let Held { moved, taken } = hold_aliases(client, tenant_id, claimed, &unseen, &placed)?;
+    let mut resolved = resolve(client, tenant_id, named)?;
+    may_be_alias.retain(|id| !resolved.records.contains_key(id));
+    let Held { moved, taken } = hold_aliases(client, tenant_id, claimed, &may_be_alias, &resolved.placed)?;
     // A statement of its own: it sees what the locks waited for. Who came meanwhile under the very id that we refer to
     // is an entity of its own, whose id that is: to move it takes the lock that we share.
-    found.extend(resolve(client, tenant_id, taken)?.found);
+    let Resolved { records, aliases, .. } = resolve(client, tenant_id, taken)?;
+    resolved.records.extend(records);
+    resolved.aliases.extend(aliases);
     for change in changes.iter_mut() {
-        for_each_reference(change, |_, birth_id| Some(found.get(&birth_id).copied().unwrap_or(birth_id)));
+        for_each_reference(change, |_, birth_id| Some(resolved.entity_of(birth_id)));
     }
     Ok(moved)
 }
@@ -89,12 +93,12 @@ pub fn resolve_references(
 struct Held {
     /// Those claimed that had been another record's, or nobody's though referred to.
     moved: Vec<Alias>,
-    /// Those referred to that are a record's.
+    /// Those referred to that are a record's, and were not known to be this one's.
     taken: HashSet<Uuid>,
 }
 
 /// Claims aliases, and keeps others from claiming those that we refer to before we are done. `placed` are known to have
-/// their row.
+/// their row, with whose they are.
 ///
 /// Batches that claim what the other refers to wait for each other and never in a circle: rows are made before any is
 /// locked, both in the order of their ids, and nobody waits for the lock of a row that is being made.
@@ -103,7 +107,7 @@ fn hold_aliases(
     tenant_id: Uuid,
     claimed: &[Alias],
     referred_to: &HashSet<Uuid>,
-    placed: &HashSet<Uuid>,
+    placed: &HashMap<Uuid, Option<Uuid>>,
 ) -> Result<Held> {
     let mut held = Held::default();
     // Two records of one batch may name the same alias: the last one has it.
@@ -117,7 +121,7 @@ fn hold_aliases(
         let claimant = |id: &Uuid| claimed.get(id).map(|alias| from_core(alias.birth_id));
         [from_core(tenant_id).into(), column(ids, |id| from_core(*id)), column(ids, claimant)]
     };
-    let unplaced: Vec<Uuid> = all.iter().filter(|id| !placed.contains(*id)).copied().collect();
+    let unplaced: Vec<Uuid> = all.iter().filter(|id| !placed.contains_key(*id)).copied().collect();
     if !unplaced.is_empty() {
         plan::run(client, PLACE_ALIASES, &arguments(&unplaced))?;
     }
@@ -126,7 +130,8 @@ fn hold_aliases(
         let birth_id = row.get::<PgUuid>(2).map_err(internal)?.map(to_core);
         let alias = claimed.get(&alias_id);
         held.moved.extend(alias.filter(|alias| birth_id != Some(alias.birth_id)));
-        if referred_to.contains(&alias_id) && (alias.is_some() || birth_id.is_some()) {
+        let is_known = alias.is_none() && placed.get(&alias_id) == Some(&birth_id);
+        if referred_to.contains(&alias_id) && !is_known && (alias.is_some() || birth_id.is_some()) {
             held.taken.insert(alias_id);
         }
     }
@@ -145,10 +150,19 @@ fn hold_aliases(
 /// What [`resolve`] found.
 #[derive(Default)]
 struct Resolved {
-    /// The entities that records, or those whose aliases they are, contribute to.
-    found: HashMap<Uuid, Uuid>,
-    /// Ids that have a row among the aliases.
-    placed: HashSet<Uuid>,
+    /// The entities that records contribute to.
+    records: HashMap<Uuid, Uuid>,
+    /// Those that the records contribute to whose aliases they are.
+    aliases: HashMap<Uuid, Uuid>,
+    /// Ids that have a row among the aliases, with the record whose they are.
+    placed: HashMap<Uuid, Option<Uuid>>,
+}
+
+impl Resolved {
+    /// The entity that is meant: where nobody is known by this id, the one that will bear it.
+    fn entity_of(&self, birth_id: Uuid) -> Uuid {
+        self.records.get(&birth_id).or_else(|| self.aliases.get(&birth_id)).copied().unwrap_or(birth_id)
+    }
 }
 
 fn resolve(client: &mut SpiClient<'_>, tenant_id: Uuid, ids: HashSet<Uuid>) -> Result<Resolved> {
@@ -157,12 +171,12 @@ fn resolve(client: &mut SpiClient<'_>, tenant_id: Uuid, ids: HashSet<Uuid>) -> R
         return Ok(resolved);
     }
     for row in plan::run(client, RESOLVE, &[from_core(tenant_id).into(), column(ids, from_core)])? {
-        let Some(id) = row.get::<PgUuid>(1).map_err(internal)?.map(to_core) else { continue };
-        if let Some(entity_id) = row.get::<PgUuid>(2).map_err(internal)? {
-            resolved.found.insert(id, to_core(entity_id));
-        }
+        let uuid = |place| Ok(row.get::<PgUuid>(place).map_err(internal)?.map(to_core));
+        let Some(id) = uuid(1)? else { continue };
+        resolved.records.extend(uuid(2)?.map(|entity_id| (id, entity_id)));
         if row.get::<bool>(3).map_err(internal)? == Some(true) {
-            resolved.placed.insert(id);
+            resolved.placed.insert(id, uuid(4)?);
+            resolved.aliases.extend(uuid(5)?.map(|entity_id| (id, entity_id)));
         }
     }
     Ok(resolved)

@@ -21,6 +21,9 @@ impl Dispatcher {
     pub(super) async fn look(self: &Arc<Self>, stop: &watch::Receiver<bool>) -> Result<Found, Error> {
         let mut had_their_turn: Vec<Uuid> = Vec::new();
         let mut found = Found::Nothing;
+        if self.settling.is_behind() {
+            return Ok(found);
+        }
         self.places().begin(Instant::now().into_std());
         while !*stop.borrow() {
             let free = self.desk().free();

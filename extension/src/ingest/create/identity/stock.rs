@@ -5,7 +5,7 @@ use crate::error::{Result, internal};
 use crate::functions::{from_core, to_core};
 use crate::ingest::create::entity::{self, Entity};
 use crate::ingest::create::merge::Merge;
-use crate::ingest::create::{emit, write_golden};
+use crate::ingest::create::{emit, lock_references, write_golden};
 use crate::ingest::{Batch, record};
 use crate::plan;
 use pgrx::spi::SpiClient;
@@ -41,6 +41,9 @@ pub fn redo(client: &mut SpiClient<'_>, batch: &Batch, locations: &[Uuid], most:
         return Ok(0);
     }
     let levels = record::lock(client, batch.tenant_id, &levels)?;
+    // Alone from the beginning: whoever follows records in the same transaction needs it so, and sharing it meanwhile would
+    // have others wait who share it as well.
+    lock_references(batch.tenant_id);
     let policy = entity::policy_of(client, batch.tenant_id, &levels)?;
     let mut entities: Vec<Entity> =
         entity::standing(&levels, &policy).into_iter().filter_map(as_changed).collect();
