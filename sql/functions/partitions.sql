@@ -62,29 +62,34 @@ declare
     -- Rows that one call ends at most: the next call goes on.
     most constant integer := 20000;
     ended integer;
+    tenants uuid[];
+    destinations uuid[];
+    ordering_keys uuid[];
     of_tenant record;
 begin
-    create temporary table expired on commit drop as
-        with gone as (
-            delete from nexus.delivery d where d.ctid = any (array(
-                select o.ctid from nexus.delivery o where o.domain_event_id < nexus._uuid_at(kept_from)
-                order by o.tenant_id, o.delivery_id limit most for update skip locked))
-            returning d.*)
-        select g.* from gone g;
-    get diagnostics ended = row_count;
-    insert into nexus.webhook_delivery_log (
-        tenant_id, webhook_delivery_log_id, environment_id, delivery_id, kind, destination_id, domain_event_id, trace_id,
-        attempt, outcome, error_class, error, attempted_at)
-    select x.tenant_id, nexus.uuid_v7(), x.environment_id, x.delivery_id, x.kind, x.destination_id, x.domain_event_id,
-           v.trace_id, x.attempt, 'dead', 'configuration', 'it waited for longer than its domain event is kept', now()
-    from expired x join nexus.domain_event v on v.tenant_id = x.tenant_id and v.domain_event_id = x.domain_event_id;
+    with gone as (
+        delete from nexus.delivery d where d.ctid = any (array(
+            select o.ctid from nexus.delivery o where o.domain_event_id < nexus._uuid_at(kept_from)
+            order by o.tenant_id, o.delivery_id limit most for update))
+        returning d.*
+    ), logged as (
+        insert into nexus.webhook_delivery_log (
+            tenant_id, webhook_delivery_log_id, environment_id, delivery_id, kind, destination_id, domain_event_id, trace_id,
+            attempt, outcome, error_class, error, attempted_at)
+        select g.tenant_id, nexus.uuid_v7(), g.environment_id, g.delivery_id, g.kind, g.destination_id, g.domain_event_id,
+               v.trace_id, g.attempt, 'dead', 'configuration', 'it waited for longer than its domain event is kept', now()
+        from gone g join nexus.domain_event v on v.tenant_id = g.tenant_id and v.domain_event_id = g.domain_event_id
+    )
+    select count(*), array_agg(g.tenant_id), array_agg(g.destination_id), array_agg(g.ordering_key)
+    into ended, tenants, destinations, ordering_keys from gone g;
     for of_tenant in
-        select x.tenant_id, array_agg(x.destination_id) as destinations, array_agg(x.ordering_key) as ordering_keys
-        from expired x where x.ordering_key is not null group by x.tenant_id order by x.tenant_id
+        select g.tenant_id, array_agg(g.destination_id) as destinations, array_agg(g.ordering_key) as ordering_keys
+        from (select unnest(tenants) as tenant_id, unnest(destinations) as destination_id,
+                     unnest(ordering_keys) as ordering_key) g
+        where g.ordering_key is not null group by g.tenant_id order by g.tenant_id
     loop
         perform nexus._wake_next(of_tenant.tenant_id, of_tenant.destinations, of_tenant.ordering_keys);
     end loop;
-    drop table expired;
     return ended;
 end;
 $$;

@@ -20,7 +20,7 @@ const PASSES: u32 = 6;
 const AFTER_CHECKPOINT: u32 = 2;
 /// Pages that are written for the first time after a checkpoint go into the log whole, and a larger database has more of
 /// them. Between checkpoints they are rare: a webhook's log is at most so many times what it is in the empty database.
-const BETWEEN_CHECKPOINTS: f64 = 1.2;
+const BETWEEN_CHECKPOINTS: f64 = 1.1;
 /// Passes in which it has to come to that.
 const MOST_PASSES: usize = 60;
 /// `BENCH_EVENTS` for a quicker, lesser run.
