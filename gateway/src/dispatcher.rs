@@ -20,6 +20,8 @@ use crate::secrets::random;
 use crate::{metrics, sql};
 use claim::{Claimed, Work};
 use desk::{Desk, Held, Slots};
+use futures_util::future::ready;
+use futures_util::stream::{self, StreamExt as _};
 use jiff::Timestamp;
 use nexus_core::retry::{ErrorClass, Health};
 use places::Places;
@@ -39,6 +41,8 @@ const PAUSE: RangeInclusive<Duration> = Duration::from_millis(2)..=Duration::fro
 /// Looks in a row that found something, after which the dispatcher is awake: it looks by itself, and need not be rung for.
 const FINDS: u32 = 3;
 const CONCURRENT_SETTLES: usize = 2;
+/// Tenants whose leases are renewed at a time.
+const CONCURRENT_RENEWALS: usize = 4;
 
 /// What a look for due deliveries came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +73,8 @@ pub struct Dispatcher {
     per_destination: i32,
     desk: Mutex<Desk>,
     places: Mutex<Places>,
+    /// Tenants of whom the last renewal of leases failed.
+    unrenewed: Mutex<Vec<Uuid>>,
     /// A slot is free where there was none. Not the doorbell, which others hear as well.
     has_room: Notify,
     idle: Notify,
@@ -97,6 +103,7 @@ impl Dispatcher {
             poll: settings.poll,
             per_destination: i32::try_from(slots.per_destination).unwrap_or(i32::MAX),
             desk: Mutex::new(Desk::new(slots)),
+            unrenewed: Mutex::default(),
             places: Mutex::new(Places::new(std::time::Instant::now())),
             has_room: Notify::new(),
             idle: Notify::new(),
@@ -204,23 +211,34 @@ impl Dispatcher {
         }
     }
 
+    /// Renews leases long before they run out, and soon again what could not be renewed. One tenant that has to be waited
+    /// for holds up no other.
     async fn renew_leases(&self) {
         loop {
-            sleep(self.lease / 3).await;
+            let regularly = self.lease / 3;
+            let soon = self.poll.min(regularly);
+            let wait = if self.unrenewed().is_empty() { regularly } else { soon };
+            sleep(wait).await;
             let leases = self.desk().leases();
-            for (tenant_id, delivery_ids) in leases {
-                let lease = self.lease.as_secs_f64();
-                let parameters = &[
-                    (&tenant_id as _, Type::UUID),
-                    (&self.worker as _, Type::TEXT),
-                    (&delivery_ids as _, Type::UUID_ARRAY),
-                    (&lease as _, Type::FLOAT8),
-                ];
-                if let Err(failure) = self.database.rows(sql::RENEW_LEASES, parameters).await {
-                    tracing::warn!(%tenant_id, error = %failure, "leases were not renewed");
-                }
-            }
+            let renewals = leases.into_iter().map(|(tenant_id, ids)| self.renew(tenant_id, ids));
+            let failed = stream::iter(renewals).buffer_unordered(CONCURRENT_RENEWALS);
+            let failed: Vec<Uuid> = failed.filter_map(ready).collect().await;
+            *self.unrenewed() = failed;
         }
+    }
+
+    /// Renews a tenant's leases; the tenant, if that failed.
+    async fn renew(&self, tenant_id: Uuid, delivery_ids: Vec<Uuid>) -> Option<Uuid> {
+        let lease = self.lease.as_secs_f64();
+        let parameters = &[
+            (&tenant_id as _, Type::UUID),
+            (&self.worker as _, Type::TEXT),
+            (&delivery_ids as _, Type::UUID_ARRAY),
+            (&lease as _, Type::FLOAT8),
+        ];
+        let failure = self.database.rows(sql::RENEW_LEASES, parameters).await.err()?;
+        tracing::warn!(%tenant_id, error = %failure, "leases were not renewed");
+        Some(tenant_id)
     }
 
     async fn finish(&self, grace: Duration) {
@@ -262,6 +280,10 @@ impl Dispatcher {
     fn count(&self) {
         let desk = self.desk();
         metrics::dispatching(desk.running(), desk.broken());
+    }
+
+    fn unrenewed(&self) -> MutexGuard<'_, Vec<Uuid>> {
+        self.unrenewed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn places(&self) -> MutexGuard<'_, Places> {

@@ -111,9 +111,9 @@ pub const FIND_TENANT: &str =
 /// A tenant's copy, a JSON object a row.
 pub const EXPORT_TENANT: &str =
     "select jsonb_build_object('table', e.table_name, 'row', e.content)::text from nexus.export_tenant($1) e";
-/// Deletes a tenant; how many rows of each table.
-/// Before it is deleted, which takes its time: who finds it active waits for its rows meanwhile.
+/// Before a tenant is deleted, which takes its time: who finds it active waits for its rows meanwhile.
 pub const SWITCH_TENANT_OFF: &str = r#"select nexus.update_tenant($1, '{"is_active": false}')"#;
+/// Deletes a tenant; how many rows of each table.
 pub const DELETE_TENANT: &str = "select table_name, rows from nexus.delete_tenant($1)";
 /// Drops the group roles of a tenant that has been deleted.
 pub const DROP_GROUPS: &str = "select nexus.drop_groups($1)";

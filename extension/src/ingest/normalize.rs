@@ -14,9 +14,9 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use uuid::Uuid;
 
-/// Active connectors of an active tenant among those named, in the environment the session is bound to, if it is bound to one. They
-/// cannot go or begin another reading of their events while the batch is under way: what deletes a tenant or
-/// reprocesses waits here, and later batches see it.
+/// Active connectors of an active tenant among those named, in the environment the session is bound to, if it is bound
+/// to one. They cannot go or begin another reading of their events while the batch is under way: what deletes a tenant
+/// or reprocesses waits here, and later batches see it.
 const CONNECTORS: &str = "
     select c.connector_id, c.environment_id, c.connector_type, m.version, c.settings, c.generation
     from nexus.connector c

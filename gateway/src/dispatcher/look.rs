@@ -19,11 +19,9 @@ const CONCURRENT_CLAIMS: usize = 4;
 impl Dispatcher {
     /// Goes once round the tenants with due work, and begins as much as there are slots for.
     pub(super) async fn look(self: &Arc<Self>, stop: &watch::Receiver<bool>) -> Result<Found, Error> {
-        let mut had_their_turn: Vec<Uuid> = Vec::new();
+        // Of whom leases may have run out, what is claimed now could be what has been delivered.
+        let mut had_their_turn: Vec<Uuid> = self.unrenewed().clone();
         let mut found = Found::Nothing;
-        if self.settling.is_behind() {
-            return Ok(found);
-        }
         self.places().begin(Instant::now().into_std());
         while !*stop.borrow() {
             let free = self.desk().free();

@@ -17,7 +17,6 @@ use reqwest::header::{HeaderMap, SET_COOKIE};
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
@@ -242,10 +241,6 @@ pub struct Settling {
     batches: Arc<Batches<Report>>,
     database: Database,
     worker: String,
-    /// The database was away, and outcomes from then still wait.
-    is_behind: AtomicBool,
-    /// Batches that it could not take yet.
-    troubled: AtomicUsize,
 }
 
 impl Settling {
@@ -260,8 +255,7 @@ impl Settling {
             waiting_items: usize::MAX,
             waiting_bytes: usize::MAX,
         };
-        let batches = Arc::new(Batches::new(limits));
-        Self { batches, database, worker, is_behind: AtomicBool::new(false), troubled: AtomicUsize::new(0) }
+        Self { batches: Arc::new(Batches::new(limits)), database, worker }
     }
 
     /// Takes a report.
@@ -276,9 +270,6 @@ impl Settling {
     pub async fn work(&self, settled: impl Fn(&[Report], bool)) {
         while let Some(batch) = self.batches.next().await {
             self.settle_until_known(&batch).await;
-            if self.batches.waiting() == 0 && self.troubled.load(Ordering::Relaxed) == 0 {
-                self.is_behind.store(false, Ordering::Relaxed);
-            }
             let makes_due = batch.items.iter().any(|report| report.makes_due);
             settled(&batch.items, makes_due);
             if makes_due || batch.items.len() <= FEW {
@@ -291,12 +282,6 @@ impl Settling {
                 batches.done(batch.lane);
             });
         }
-    }
-
-    /// Whether outcomes wait that the database could not take. Their leases may have run out meanwhile, so that whoever
-    /// claims now claims what has been delivered.
-    pub fn is_behind(&self) -> bool {
-        self.is_behind.load(Ordering::Relaxed)
     }
 
     /// Takes no more, and waits until everything is settled.
@@ -322,28 +307,19 @@ impl Settling {
     /// delivering twice.
     async fn settle_patiently(&self, tenant_id: Uuid, reports: &[Report]) -> Result<(), Failure> {
         let mut wait = Duration::from_millis(100);
-        let mut is_troubled = false;
-        let outcome = loop {
-            let Err(failure) = self.settle(tenant_id, reports).await else { break Ok(()) };
+        loop {
+            let Err(failure) = self.settle(tenant_id, reports).await else { return Ok(()) };
             match failure.trouble() {
                 // The log's key is ours: it was stored, and only the answer was lost.
-                Trouble::Duplicate => break Ok(()),
-                Trouble::Data | Trouble::Other => break Err(failure),
-                trouble @ (Trouble::Away | Trouble::Conflict) => {
-                    if trouble == Trouble::Away && !std::mem::replace(&mut is_troubled, true) {
-                        self.troubled.fetch_add(1, Ordering::Relaxed);
-                        self.is_behind.store(true, Ordering::Relaxed);
-                    }
+                Trouble::Duplicate => return Ok(()),
+                Trouble::Data | Trouble::Other => return Err(failure),
+                Trouble::Away | Trouble::Conflict => {
                     tracing::warn!(error = %failure, attempts = reports.len(), "outcomes could not be stored; trying again");
                     tokio::time::sleep(wait).await;
                     wait = (wait * 2).min(Duration::from_secs(5));
                 }
             }
-        };
-        if is_troubled {
-            self.troubled.fetch_sub(1, Ordering::Relaxed);
         }
-        outcome
     }
 
     async fn settle(&self, tenant_id: Uuid, reports: &[Report]) -> Result<(), Failure> {

@@ -83,7 +83,8 @@ pub async fn update(
     show(&app, &tenant_id).await.map(Json)
 }
 
-/// Switches a tenant off, and then deletes it and everything of it. How many rows of each table is answered, since nothing else remains.
+/// Switches a tenant off, and then deletes it and everything of it. How many rows of each table is answered, since
+/// nothing else remains.
 ///
 /// A query may name the tenant's slug, `?slug=acme`, which then has to be this tenant's: whoever deletes by hand guards
 /// against an id out of the wrong line of a list.
